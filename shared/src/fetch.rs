@@ -1,4 +1,4 @@
-//! Certificates, key sets and confirmations: the GET requests that verification needs.
+//! Certificates, keys and confirmations: the requests that verification needs.
 //!
 //! Requests use the queue's transport, with limits of their own. Only one request at a time is made to an
 //! address, however many deliveries wait for the document. A document is kept for an hour, a failure for
@@ -9,15 +9,21 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::env::Env;
+use crate::json;
 use crate::net::endpoint::Endpoint;
 use crate::net::transport::{Call, Transport, headers};
-use crate::source::{Address, Fetched};
+use crate::rate::{Allowance, Rates};
+use crate::secret::Secret;
+use crate::source::{Address, Fetched, Login};
 
 /// Upper bound on the time from connecting to the last byte. The delivery's deadline lowers the bound.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +53,14 @@ const MAX_WAITING: usize = 32;
 const SHARE_UNDER_WAY: usize = 2;
 const SHARE_WAITING: usize = 8;
 
+/// Upper bound on the calls with a login to addresses at which nothing was found yet. A sender chooses these
+/// addresses before its signature is verified, and a provider counts the calls of each login.
+const UNKNOWN: Allowance = Allowance { burst: 30, every: Duration::from_secs(2) };
+
+/// Upper bound on the time for which a token is used, and the time before its end from which it is not.
+const TOKEN_KEPT: Duration = Duration::from_secs(2 * 60 * 60);
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+
 /// Failure to fetch a document. It is never the sender's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
@@ -63,6 +77,9 @@ pub(crate) enum FetchError {
     Status(u16),
     #[error("it holds no key")]
     NoKey,
+    /// The provider lends no token: its credentials are wrong, or it fails.
+    #[error("no token from {0}: {1}")]
+    Token(Address, Box<FetchError>),
 }
 
 /// Fetched document and the time of the fetch.
@@ -147,6 +164,9 @@ impl Shares {
     }
 }
 
+/// Token of a login, or the failure to get one, and the time until which it counts.
+type Token = (String, Instant, Result<Secret, FetchError>);
+
 /// Client that fetches documents and keeps them. Clones share the documents.
 #[derive(Clone)]
 pub(crate) struct Fetcher(Arc<Inner>);
@@ -159,6 +179,9 @@ struct Inner {
     all: Arc<Share>,
     /// Shares of the hooks and hosts with requests in progress or waiting.
     shares: Mutex<HashMap<String, Arc<Share>>>,
+    /// Calls to unknown addresses, by the login.
+    unknown: Rates,
+    tokens: Mutex<Vec<Token>>,
 }
 
 impl Fetcher {
@@ -169,6 +192,8 @@ impl Fetcher {
             slots: Mutex::default(),
             all: Share::new(MAX_UNDER_WAY, MAX_WAITING),
             shares: Mutex::default(),
+            unknown: Rates::default(),
+            tokens: Mutex::default(),
         }))
     }
 
@@ -206,6 +231,9 @@ impl Fetcher {
         }
         // A request without a turn has not called the address, so this is not a failure of the address.
         let _turn = shares.turn(limit).await?;
+        if let Some(login) = address.login().filter(|_| slot.state().found.is_none()) {
+            self.0.unknown.take(login.fingerprint(), UNKNOWN).map_err(|_| FetchError::Busy)?;
+        }
         let fetched = get().await;
         let at = Instant::now();
         let mut state = slot.state();
@@ -242,6 +270,68 @@ impl Fetcher {
     }
 
     async fn get(&self, address: &Address, limit: Instant) -> Result<Bytes, FetchError> {
+        let mut bearer = Secret::new("");
+        if let Some(login) = address.login() {
+            let token = self.token(login, limit).await?;
+            bearer = Secret::new([b"Bearer ", token.expose()].concat());
+        }
+        let field = ("authorization", bearer.expose_str().unwrap_or_default());
+        let fields = if address.login().is_some() { std::slice::from_ref(&field) } else { &[] };
+        let answer = self.call(Method::GET, address, fields, Bytes::new(), limit).await;
+        if let (Some(login), Err(FetchError::Status(401 | 403))) = (address.login(), &answer) {
+            // The token may have been withdrawn. The next attempt asks for another.
+            self.tokens().retain(|(own, ..)| own != login.fingerprint());
+        }
+        answer
+    }
+
+    /// Returns a token for the login, and asks for a new one if none is kept (RFC 6749, 4.4.2).
+    async fn token(&self, login: &Login, limit: Instant) -> Result<Secret, FetchError> {
+        let now = Instant::now();
+        let is_own = |(own, until, _): &&Token| own == login.fingerprint() && now < *until;
+        if let Some((.., token)) = self.tokens().iter().find(is_own) {
+            return token.clone();
+        }
+        let (client, secret) = login.client();
+        let pair = Secret::new([client.expose(), b":", secret.expose()].concat());
+        let basic = Secret::new(format!("Basic {}", STANDARD.encode(pair.expose())));
+        let fields = [
+            ("authorization", basic.expose_str().unwrap_or_default()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        let scope = utf8_percent_encode(login.scope(), NON_ALPHANUMERIC);
+        let body = format!("grant_type=client_credentials&scope={scope}");
+        let answer = self.call(Method::POST, login.address(), &fields, body.into(), limit).await;
+        let read = |answer: Bytes| {
+            let text = |path| json::text(&answer, path).ok().flatten();
+            let lasts = text("expires_in").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+            let kept = lasts.unwrap_or_default().min(TOKEN_KEPT).saturating_sub(TOKEN_MARGIN);
+            let is_one = |token: &str| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+            let token = text("access_token").filter(|token| is_one(token)).ok_or(FetchError::NoKey)?;
+            Ok((kept, Secret::new(token.into_owned())))
+        };
+        let token =
+            answer.and_then(read).map_err(|e| FetchError::Token(login.address().clone(), Box::new(e)));
+        let kept = token.as_ref().map_or(PAUSE_AFTER_FAILURE, |(kept, _)| *kept);
+        let token = token.map(|(_, token)| token);
+        let mut tokens = self.tokens();
+        tokens.retain(|(own, until, _)| own != login.fingerprint() && now < *until);
+        tokens.push((login.fingerprint().to_owned(), Instant::now() + kept, token.clone()));
+        token
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Vec<Token>> {
+        self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        address: &Address,
+        fields: &[(&'static str, &str)],
+        body: Bytes,
+        limit: Instant,
+    ) -> Result<Bytes, FetchError> {
         let transport = self.0.transport.get_or_init(|| Transport::to_strangers(&self.0.env));
         if let Some(problem) = transport.problem() {
             return Err(FetchError::Environment(problem.to_string()));
@@ -250,11 +340,11 @@ impl Fetcher {
         let endpoint =
             Endpoint::parse(&format!("https://{}", address.host()), false).map_err(|e| other(&e))?;
         let call = Call {
-            method: Method::GET,
+            method,
             endpoint: &endpoint,
             path_and_query: address.target(),
-            headers: headers([("accept", "*/*")]),
-            body: Bytes::new(),
+            headers: headers([("accept", "*/*")].into_iter().chain(fields.iter().copied())),
+            body,
             limit: MAX_DOCUMENT,
             deadline: limit,
             fresh: false,
@@ -328,7 +418,8 @@ impl Collected {
             self.fetched.swap_remove(number);
             drop(self.found.swap_remove(number));
         }
-        self.fetched.push(Fetched { address, document, is_latest });
+        let is_unknown = matches!(found, Err(FetchError::Status(404)));
+        self.fetched.push(Fetched { address, document, is_latest, is_unknown });
         self.found.push(found);
     }
 

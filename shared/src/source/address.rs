@@ -1,10 +1,15 @@
 //! Addresses that a message names, and the rules for the addresses that may be called.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use ring::digest::{Context, SHA256};
 
 use crate::reader::Table;
+use crate::secret::Secret;
+use crate::source::crypto::encoding;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::words;
 
@@ -14,6 +19,73 @@ pub struct Address {
     host: String,
     /// Path and query, with the leading slash.
     target: String,
+    /// Credentials without which the host answers nobody.
+    login: Option<Login>,
+}
+
+/// Credentials of an OAuth client, with which its host lends tokens (RFC 6749, 4.4).
+#[derive(Clone)]
+pub(crate) struct Login(Arc<LoginInner>);
+
+struct LoginInner {
+    /// Address that lends tokens.
+    address: Address,
+    client: Secret,
+    secret: Secret,
+    scope: String,
+    fingerprint: String,
+}
+
+impl Login {
+    pub(crate) fn new(address: Address, client: &Secret, secret: &Secret, scope: &str) -> Self {
+        let mut context = Context::new(&SHA256);
+        let parts = [address.host.as_bytes(), address.target.as_bytes(), client.expose(), secret.expose()];
+        for part in parts.into_iter().chain([scope.as_bytes()]) {
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
+        let fingerprint = encoding::to_hex(context.finish().as_ref());
+        let (client, secret, scope) = (client.clone(), secret.clone(), scope.to_owned());
+        Self(Arc::new(LoginInner { address, client, secret, scope, fingerprint }))
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    /// Returns the name and the password of the client.
+    pub(crate) fn client(&self) -> (&Secret, &Secret) {
+        (&self.0.client, &self.0.secret)
+    }
+
+    pub(crate) fn scope(&self) -> &str {
+        &self.0.scope
+    }
+
+    /// Returns the hash that tells one login from another.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.0.address)
+    }
+}
+
+impl PartialEq for Login {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl Eq for Login {}
+
+impl Hash for Login {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint().hash(state);
+    }
 }
 
 /// Upper bound on an address, in bytes: no certificate, key set or confirmation has a longer one.
@@ -33,7 +105,17 @@ impl Address {
             && host.bytes().all(is_host_byte)
             && target.bytes().all(is_target_byte)
             && !has_dots;
-        is_sound.then(|| Self { host: host.to_owned(), target: target.to_owned() })
+        is_sound.then(|| Self { host: host.to_owned(), target: target.to_owned(), login: None })
+    }
+
+    /// Returns the address with the credentials that its host asks for.
+    pub(crate) fn with_login(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
+    }
+
+    /// Returns the credentials that the host asks for.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// Returns the host name, in lower case.
@@ -70,6 +152,8 @@ pub struct Fetched {
     pub document: Option<Bytes>,
     /// True if no newer document can be fetched now, so a key that is missing from this one is unknown.
     pub is_latest: bool,
+    /// True if the host has no document at this address, so that whoever named it named nothing.
+    pub is_unknown: bool,
 }
 
 /// Hosts and paths that may be called: `allow = ["certs.??-*.example.com/*.pem"]`. `*` matches any number of

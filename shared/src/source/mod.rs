@@ -87,6 +87,7 @@ mod sender;
 mod source;
 mod verify;
 
+pub(crate) use address::Login;
 pub use address::{Address, Fetched};
 pub(crate) use presets::blueprint::{Blueprint, MAX_BODY};
 #[cfg(feature = "catalog")]

@@ -25,7 +25,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::kit::server::{Server, ok};
-use crate::kit::source::{RSA_KEY, custom, params_for, settings};
+use crate::kit::source::{P256_KEY, RSA_KEY, custom, params_for, settings};
 
 const OTHER_KEY: &str = include_str!("../vectors/keys/rsa_other.pem");
 const STORED: &str = r#"{"Response":{"MessageId":"71:11:0:0","ErrorMsg":"","RequestId":"r-1"}}"#;
@@ -38,6 +38,11 @@ enum Step {
     Only(&'static str, String),
     /// An answer to all requests, once this number of them has arrived.
     Together(usize, String),
+    /// A token for whoever has the password, and this answer for whoever has the token. A second token is
+    /// another one.
+    Lends(u16, String),
+    /// Refusal of every password.
+    LendsNothing,
     /// Silence, until the client gives up.
     Hang,
     Close,
@@ -63,6 +68,7 @@ impl Providers {
             "sns.us-west-2.amazonaws.com",
             "www.googleapis.com",
             "mnstest.oss-cn-hangzhou.aliyuncs.com",
+            "api.ebay.com",
         ];
         let leaf = CertificateParams::new(hosts.map(str::to_owned)).unwrap().signed_by(&key, &ca).unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -111,9 +117,34 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Vec<String>>
     let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config).unwrap(), stream));
     while let Some(request) = head(&mut stream) {
         let mut words = request.split(' ');
-        assert_eq!(words.next(), Some("GET"));
+        let method = words.next().unwrap();
         seen.lock().unwrap().push(format!("{host}{}", words.next().unwrap()));
+        if method == "POST" {
+            assert!(request.contains("content-type: application/x-www-form-urlencoded\r\n"), "{request}");
+            let length = request.split("content-length: ").nth(1).unwrap().split('\r').next().unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut body).unwrap();
+            let scope = "https%3A%2F%2Fapi%2Eebay%2Ecom%2Foauth%2Fapi%5Fscope";
+            assert_eq!(
+                String::from_utf8(body).unwrap(),
+                format!("grant_type=client_credentials&scope={scope}")
+            );
+        } else {
+            assert_eq!(method, "GET");
+        }
+        let token = || seen.lock().unwrap().iter().filter(|seen| seen.ends_with("token")).count();
+        let lent = format!(r#"{{"access_token":"token-{}","expires_in":7200}}"#, token());
         let answer = match step {
+            Step::Lends(..) if method == "POST" => {
+                let basic = BASE64_STANDARD.encode("ebay-client:ebay-client-secret");
+                let is_client = request.contains(&format!("authorization: Basic {basic}\r\n"));
+                Some(if is_client { (200, lent.as_str()) } else { (401, "") })
+            }
+            Step::Lends(status, body) => {
+                let is_lent = request.contains(&format!("authorization: Bearer token-{}\r\n", token()));
+                Some(if is_lent { (*status, body.as_str()) } else { (403, "") })
+            }
+            Step::LendsNothing => Some((if method == "POST" { 401 } else { 200 }, "{}")),
             Step::Only(only, body) if *only == host => Some((200, body.as_str())),
             Step::Only(..) => Some((500, "")),
             Step::Answer(status, body) => Some((*status, body.as_str())),
@@ -173,6 +204,14 @@ jwks = "https://www.googleapis.com/keys"
 content_coding = "decoded"
 "#;
 
+const EBAY: &str = r#"
+[hooks.ebay]
+source = "ebay"
+topic = "a/b/c"
+url = "https://example.com/ebay"
+params = { api = "api.ebay.com", client_id = "ebay-client", client_secret = "env:EBAY_SECRET", verification_token = "env:EBAY_TOKEN" }
+"#;
+
 struct World {
     providers: Providers,
     queue: Server,
@@ -197,6 +236,8 @@ impl World {
             ("TDMQ_ENDPOINT", &queue.url),
             ("HTTPS_PROXY", &providers.proxy),
             ("TLS_CA_FILE", providers.ca_file.to_str().unwrap()),
+            ("EBAY_SECRET", "ebay-client-secret"),
+            ("EBAY_TOKEN", "71745723-d031-455c-bfa5-f90d11b4f20a"),
         ]);
         let hook = |preset: &str| {
             let params: Vec<_> = params_for(preset).iter().map(|(k, v)| format!("{k} = {v:?}")).collect();
@@ -206,7 +247,7 @@ impl World {
                  params = {{ {params} }}\n"
             )
         };
-        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER + CODED;
+        let hooks = ["aws-sns", "google-pubsub", "aliyun-mns"].map(hook).concat() + EITHER + CODED + EBAY;
         let config = Config::parse("hooks.toml", &hooks, Reading::new(&env, Samples::Accepted));
         assert!(config.mistakes.iter().all(|mistake| !mistake.to_string().contains("error")));
         let context = Context { env, clock, random: Random::system() };
@@ -491,4 +532,102 @@ async fn compressed_bodies_that_wait_for_a_key_are_bounded() {
     assert!(large.body.len() < 10_000);
     let first = world.lets_wait(&large, &small).await;
     assert_eq!(first.await.unwrap(), 503);
+}
+
+const EBAY_TOKEN: &str = "api.ebay.com/identity/v1/oauth2/token";
+
+/// Returns the key that eBay's API publishes, as it writes it.
+fn ebays_key(key: &str) -> String {
+    let public = ebay(key).public_key(0).unwrap();
+    let pem = format!("-----BEGIN PUBLIC KEY-----{public}-----END PUBLIC KEY-----");
+    json!({ "key": pem, "algorithm": "ECDSA", "digest": "SHA1" }).to_string()
+}
+
+fn ebay(key: &str) -> Source {
+    let url = Some("https://example.com/ebay".to_owned());
+    let settings = Settings { secrets: vec![Secret::new(key)], params: params_for("ebay"), url };
+    Source::preset("ebay", settings).unwrap()
+}
+
+/// Signs a notification of eBay, by the key with this id.
+fn notified(id: &str) -> Request {
+    let draft = Draft { path: "/ebay".into(), ..Draft::default() };
+    let request = ebay(P256_KEY).sign(draft, 0, Clock::system().now(), &Random::system()).unwrap();
+    let header = request.headers.one_str("x-ebay-signature").unwrap();
+    let mut object: Value = serde_json::from_slice(&BASE64_STANDARD.decode(header).unwrap()).unwrap();
+    object["kid"] = json!(id);
+    let header = BASE64_STANDARD.encode(object.to_string());
+    let headers = [("content-type", "application/json".to_owned()), ("x-ebay-signature", header)];
+    Request { headers: headers.into_iter().collect(), ..request }
+}
+
+fn ebays_address(id: &str) -> String {
+    format!("api.ebay.com/commerce/notification/v1/public_key/{id}")
+}
+
+#[tokio::test]
+async fn a_key_behind_a_login_is_fetched_once() {
+    let world = World::start(Step::Lends(200, ebays_key(P256_KEY))).await;
+    for _ in 0..3 {
+        assert_eq!(world.deliver(&notified("9936261a-7d7b")).await.status, 204);
+    }
+    assert_eq!(world.providers.seen(), [EBAY_TOKEN.to_owned(), ebays_address("9936261a-7d7b")]);
+    assert_eq!(world.stored(), 3);
+    // The token serves for another key.
+    assert_eq!(world.deliver(&notified("other")).await.status, 204);
+    assert_eq!(world.providers.seen()[2..], [ebays_address("other")]);
+    let mut forged = notified("other");
+    forged.body = String::from_utf8_lossy(&forged.body).replace("test_user", "best_user").into();
+    assert_eq!(world.deliver(&forged).await.status, 401);
+    assert_eq!((world.providers.seen().len(), world.stored()), (3, 4));
+}
+
+#[tokio::test]
+async fn an_id_without_a_key_is_refused_and_a_host_that_fails_is_not_the_senders_fault() {
+    let unknown = World::start(Step::Lends(404, "{}".to_owned())).await;
+    assert_eq!(unknown.deliver(&notified("none")).await.status, 401);
+    for id in ["", "..", "a/b", "a?b", "a%2fb", &"a".repeat(65)] {
+        assert_eq!(unknown.deliver(&notified(id)).await.status, 401, "{id}");
+    }
+    assert_eq!(unknown.providers.seen(), [EBAY_TOKEN.to_owned(), ebays_address("none")]);
+    let point = "BGYYcVyrUfkzr7Q24EzwpEqH9NqoAQeyLGDsn++opRMSf7qQGv7yiCoXjqAsjqXC5ouLdG+LnqW+yy45jK/dBVI=";
+    for (status, body) in [
+        (500, ebays_key(P256_KEY)),
+        (429, ebays_key(P256_KEY)),
+        (401, ebays_key(P256_KEY)),
+        (200, "<html>".to_owned()),
+        (200, json!({ "key": point }).to_string()),
+        (200, json!({ "key": RSA_KEY }).to_string()),
+    ] {
+        let world = World::start(Step::Lends(status, body.clone())).await;
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&notified("k")).await.status, 503, "{status} {body}");
+        }
+        assert_eq!((world.providers.seen().len(), world.stored()), (2, 0));
+    }
+    let other = World::start(Step::Lends(200, ebays_key(include_str!("../vectors/keys/p256.pem")))).await;
+    assert_eq!(other.deliver(&notified("k")).await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_token_no_key_is_asked_for() {
+    let world = World::start(Step::LendsNothing).await;
+    for id in ["a", "b", "c"] {
+        assert_eq!(world.deliver(&notified(id)).await.status, 503);
+    }
+    assert_eq!(world.providers.seen(), [EBAY_TOKEN], "a failure is remembered");
+}
+
+/// Strangers can name ids without end, and the provider counts the calls.
+#[tokio::test]
+async fn ids_that_nobody_knows_are_asked_for_at_a_bounded_rate() {
+    let world = World::start(Step::Lends(404, "{}".to_owned())).await;
+    let mut statuses = Vec::new();
+    for number in 0..100 {
+        statuses.push(world.deliver(&notified(&number.to_string())).await.status);
+    }
+    assert_eq!(statuses[..30], [401; 30]);
+    assert_eq!(statuses[99], 503);
+    let asked = world.providers.seen().len() - 1;
+    assert!((30..50).contains(&asked), "{asked}");
 }

@@ -32,7 +32,7 @@ fn check(
                 let known = fetched.iter().position(|known| known.address == address);
                 let is_latest = known.map(|known| fetched.remove(known)).is_some();
                 let document = documents(&address)[usize::from(is_latest)].clone().map(Into::into);
-                fetched.push(Fetched { address, document, is_latest });
+                fetched.push(Fetched { address, document, is_latest, is_unknown: false });
                 request = *again;
                 continue;
             }

@@ -413,7 +413,9 @@ fn what_is_no_secret_is_never_a_key() {
                 .map_or_else(|e| errors(Err(e)), |_| vec![])
         };
         let table = kit::source::verify(name);
-        let fetches_keys = table["jwks"].is_string() || table["key_source"]["cert_url"].is_string();
+        let fetches_keys = table["jwks"].is_string()
+            || table["key_source"]["cert_url"].is_string()
+            || table["key_source"]["token"].is_object();
         if fetches_keys {
             assert_eq!(with(name, json!([])), [""; 0], "{name}");
         } else {

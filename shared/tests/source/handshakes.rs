@@ -9,7 +9,9 @@ use hookmq_shared::problem::Problem;
 use hookmq_shared::source::{Rejection, Settings, Source, Verdict};
 use serde_json::{Value, json};
 
-use crate::kit::source::{NOW, custom, handshake, load, pair, query, rejection, request, settings, sign};
+use crate::kit::source::{
+    NOW, custom, handshake, load, pair, params_for, query, rejection, request, settings, sign,
+};
 
 fn with(name: &str, secret: &str, params: &[(&str, &str)]) -> Source {
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -328,6 +330,49 @@ fn a_challenge_may_be_hashed_with_the_address() {
     assert_eq!(handshake(&source, ask("abc")).body, "PhNmNbT1S1qBo3s53XnPhp3kUNIGqTEfwCrt6IZToCg=");
     assert_eq!(rejection(&source, ask("a.b")), Rejection::Malformed("query:c".into()));
     assert_eq!(custom(table, with(None)).unwrap_err()[0].key, "url");
+}
+
+#[test]
+fn ebays_challenge_is_hashed_with_token_and_address() {
+    let ebay = |url: Option<&str>| {
+        let params = params_for("ebay");
+        Source::preset("ebay", Settings { params, url: url.map(str::to_owned), ..Settings::default() })
+    };
+    let ask = |code: &str| {
+        let raw_query = format!("challenge_code={code}");
+        Request { raw_query, ..request("GET", &json!([]), Vec::new()) }
+    };
+    // Code, token and address are those of eBay's libraries.
+    let source = ebay(Some("http://www.testendpoint.com/webhook")).unwrap();
+    let response = handshake(&source, ask("a8628072-3d33-45ee-9004-bee86830a22d"));
+    let hash = "ca527df75caa230092d7e90484071e8f05d63068f1317973d6a3a42593734bbb";
+    assert_eq!(response.body, format!(r#"{{"challengeResponse":"{hash}"}}"#));
+    assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")));
+    for other in ["%7B%7D", "a.b", &"a".repeat(129)] {
+        assert!(matches!(rejection(&source, ask(other)), Rejection::Malformed(_)), "{other}");
+    }
+    assert!(matches!(rejection(&source, ask("")), Rejection::Missing(_)));
+    let mistakes = ebay(None).unwrap_err();
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mistakes[0].key, "url");
+}
+
+/// Only the hosts of the source are given its credentials.
+#[test]
+fn ebays_credentials_go_to_ebay_alone() {
+    for (api, is_known) in [
+        ("api.ebay.com", true),
+        ("api.sandbox.ebay.com", true),
+        ("api.ebay.com.evil.example", false),
+        ("x", false),
+    ] {
+        let mut params = params_for("ebay");
+        params.insert("api".to_owned(), api.to_owned());
+        let url = Some("https://example.com/hook".to_owned());
+        let made = Source::preset("ebay", Settings { params, url, ..Settings::default() });
+        let keys: Vec<String> = made.err().unwrap_or_default().into_iter().map(|error| error.key).collect();
+        assert_eq!(keys, if is_known { vec![] } else { vec!["params.api"] }, "{api}");
+    }
 }
 
 #[test]

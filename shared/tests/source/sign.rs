@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hookmq_shared::delivery::{Coverage, Delivery};
 use hookmq_shared::http::{Headers, Request};
@@ -309,6 +311,14 @@ fn flips(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
+/// Returns the members that are verified of the JSON in base64 that holds eBay's signature. Its others are the
+/// key's id, which does not matter if the key is configured, and an algorithm that nobody reads.
+fn what_ebay_verifies(header: &[u8]) -> Option<[String; 2]> {
+    let object: serde_json::Value = serde_json::from_slice(&BASE64_STANDARD.decode(header).ok()?).ok()?;
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    Some([text("signature")?, text("digest")?])
+}
+
 #[test]
 fn no_flipped_bit_goes_unnoticed() {
     for name in preset_names() {
@@ -321,7 +331,12 @@ fn no_flipped_bit_goes_unnoticed() {
             let is_scheme = |value: &[u8]| header == "authorization" && value.contains(&b' ');
             let start = if is_scheme(&value) { value.iter().position(|b| *b == b' ').unwrap() } else { 0 };
             for flipped in flips(&value[start..]) {
-                let value = [&value[..start], &flipped].concat();
+                let flipped = [&value[..start], &flipped].concat();
+                if header == "x-ebay-signature" && what_ebay_verifies(&flipped) == what_ebay_verifies(&value)
+                {
+                    continue;
+                }
+                let value = flipped;
                 let mut other = request.clone();
                 other.headers = with_values(&request.headers, header, &[&value]);
                 assert!(is_rejected(&verifier, other), "{name} {header}: {}", value.escape_ascii());

@@ -9,7 +9,6 @@ use crate::source::presets::{Param, Preset, Profile};
 use crate::source::reply::handshake::Handshake;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::credential::TokenNames;
-use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::kinds::Kind;
 use crate::source::{BuildError, Params, Settings, Source, error};
 
@@ -52,7 +51,7 @@ impl Blueprint {
         if mistakes.errors() > before {
             return Err(Vec::new());
         }
-        let params = scheme.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
+        let params = scheme.own_params();
         Ok(Self { preset: None, scheme, profile, params, max_body: MAX_BODY })
     }
 
@@ -162,7 +161,7 @@ impl Blueprint {
             errors.push(error(format!("params.{name}"), message));
         }
         if errors.is_empty() {
-            errors.extend(scheme.kind.complaint().map(|message| error("secrets", message)));
+            errors.extend(scheme.kind.complaint().map(|(key, message)| error(key, message)));
         }
         if errors.is_empty() {
             Ok(Source { preset, scheme, profile, secrets, params, url, max_body })

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::http::can_arrive;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::field::{Field, Joint};
-use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
+use crate::source::scheme::kinds::{Kind, Rule, Several};
 
 /// Facts that hold for every delivery which a scheme accepts, at the step that reads it.
 #[derive(Clone, Copy)]
@@ -177,7 +177,7 @@ impl Scheme {
             Kind::Token(token) => is(&token.from),
             Kind::Jwt(jwt) => is(&jwt.from) || jwt.claimed().any(|(field, _)| is(&field)),
             Kind::Signed(signed) => {
-                let key = if let Algorithm::Rsa(rsa) = &signed.algorithm { rsa.named_by() } else { None };
+                let key = signed.algorithm.named_by();
                 is(&signed.signature.from)
                     || signed.signature.pair().is_some_and(|pair| is(&pair))
                     || signed.template.needs(is)

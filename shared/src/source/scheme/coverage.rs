@@ -5,7 +5,7 @@ use crate::secret::Secret;
 use crate::source::scheme::Scheme;
 use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
-use crate::source::scheme::kinds::{Algorithm, Kind, Rule, Several};
+use crate::source::scheme::kinds::{Kind, Rule, Several};
 use crate::source::scheme::proof::Proof;
 
 impl Scheme {
@@ -60,7 +60,7 @@ impl Scheme {
         let Kind::Signed(signed) = &self.kind else { return None };
         let mut members = signed.template.members(view)?;
         let pins = self.require.iter().map(|pin| &pin.from);
-        let key = if let Algorithm::Rsa(rsa) = &signed.algorithm { rsa.named_by() } else { None };
+        let key = signed.algorithm.named_by();
         let how = pins.chain([&signed.signature.from]).chain(key);
         members.extend(
             how.filter_map(|field| if let Field::Json(path) = field { Some(path.as_str()) } else { None }),

@@ -35,7 +35,7 @@ use crate::source::scheme::decrypt::Decrypt;
 use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::kinds::{Algorithm, KeyError, Kind, WORDS, Word};
 use crate::source::scheme::window::Window;
-use crate::source::{Params, Rejection};
+use crate::source::{Param, Params, Rejection};
 
 /// A parsed `[verify]` table.
 #[derive(Clone, Debug)]
@@ -128,8 +128,10 @@ impl Scheme {
         match &self.kind {
             Kind::Signed(signed) => {
                 names.extend(signed.template.params().map(str::to_owned));
-                if let Algorithm::Rsa(rsa) = &signed.algorithm {
-                    names.extend(rsa.params().map(str::to_owned));
+                match &signed.algorithm {
+                    Algorithm::Rsa(rsa) => names.extend(rsa.params().map(str::to_owned)),
+                    Algorithm::Ecdsa(ecdsa) => names.extend(ecdsa.param().map(str::to_owned)),
+                    _ => {}
                 }
             }
             Kind::Jwt(jwt) => names.extend(jwt.params().map(str::to_owned)),
@@ -137,6 +139,19 @@ impl Scheme {
             _ => {}
         }
         names
+    }
+
+    /// Returns the parameters that a hook's own table needs beside secrets: of decryption, and of fetched keys.
+    pub(crate) fn own_params(&self) -> Vec<Param> {
+        let mut params = self.decrypt.as_ref().map(Decrypt::params).unwrap_or_default();
+        for verifier in self.verifiers() {
+            if let Kind::Signed(signed) = &verifier.kind
+                && let Algorithm::Ecdsa(ecdsa) = &signed.algorithm
+            {
+                params.extend(ecdsa.credentials());
+            }
+        }
+        params
     }
 
     /// Replaces the parameters by their values.
@@ -147,8 +162,10 @@ impl Scheme {
         match &mut self.kind {
             Kind::Signed(signed) => {
                 signed.template.bind(params);
-                if let Algorithm::Rsa(rsa) = &mut signed.algorithm {
-                    rsa.bind(params);
+                match &mut signed.algorithm {
+                    Algorithm::Rsa(rsa) => rsa.bind(params),
+                    Algorithm::Ecdsa(ecdsa) => ecdsa.bind(params),
+                    _ => {}
                 }
             }
             Kind::Jwt(jwt) => jwt.bind(params),

@@ -4,7 +4,7 @@ use crate::http::{can_arrive, is_field_name, is_platform_header};
 use crate::reader::Table;
 use crate::source::scheme::certain::Certainty;
 use crate::source::scheme::field::{BodyFormat, Field};
-use crate::source::scheme::kinds::{Algorithm, Kind, Signed};
+use crate::source::scheme::kinds::{Kind, Signed};
 use crate::source::scheme::{Pin, Scheme};
 
 /// Upper bound on the digits of a timestamp, in bytes.
@@ -99,9 +99,7 @@ impl Scheme {
                 fields.push(("signature", &signed.signature.from));
                 fields.extend(signed.template.all_fields().map(|field| ("signed", field)));
                 fields.extend(signed.body_hash.iter().map(|hash| ("body_hash", &hash.from)));
-                if let Algorithm::Rsa(rsa) = &signed.algorithm {
-                    fields.extend(rsa.named_by().map(|field| ("key_source", field)));
-                }
+                fields.extend(signed.algorithm.named_by().map(|field| ("key_source", field)));
             }
             Kind::None | Kind::Network(_) | Kind::Several(_) => {}
         }

@@ -298,6 +298,9 @@ impl<'s> Desk<'s> {
                 {
                     self.fill(field, id);
                 }
+                if let (Algorithm::Ecdsa(_), Some(field)) = (algorithm, algorithm.named_by()) {
+                    self.fill(field, &random.uuid());
+                }
                 for (list, names) in template.lists() {
                     self.fill(list, &names);
                 }

@@ -143,7 +143,7 @@ pub fn check_with(source: &Source, request: Request, now: Timestamp, document: O
         let is_latest = fetched.iter().any(|known| known.address == *address);
         fetched.retain(|known| known.address != *address);
         let document = Some(document.to_vec().into());
-        fetched.push(Fetched { address: address.clone(), document, is_latest });
+        fetched.push(Fetched { address: address.clone(), document, is_latest, is_unknown: false });
         request = (**again).clone();
     }
 }

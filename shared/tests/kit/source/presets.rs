@@ -169,6 +169,12 @@ pub fn params_for(preset: &str) -> BTreeMap<String, String> {
         "google-pubsub" => {
             &[("audience", "https://example.com"), ("email", "gae-gcp@appspot.gserviceaccount.com")]
         }
+        "ebay" => &[
+            ("api", "api.ebay.com"),
+            ("client_id", "ebay-client"),
+            ("client_secret", "ebay-client-secret"),
+            ("verification_token", "71745723-d031-455c-bfa5-f90d11b4f20a"),
+        ],
         "huawei-smn" => &[("topic", "urn:smn:eu-de:0a419ac94f80f2c62f14c01e34:test")],
         "monday" => &[("audience", "https://www.yourserver.com/endpoint")],
         "paypal" => &[("webhook_id", "1JE4291016473214C")],
@@ -194,6 +200,7 @@ pub fn params_of_vectors(provider: &str) -> BTreeMap<String, String> {
         ]),
         "wechat_pay_v3" => params(&[("apiv3_key", APIV3_KEY)]),
         "wechat_mp_secure" => params(&[("aes_key", AES_KEY), ("receiver", "wx1234567890abcdef")]),
+        "ebay" => params(&[("client_id", "ebay-client"), ("client_secret", "ebay-client-secret")]),
         _ => BTreeMap::new(),
     }
 }

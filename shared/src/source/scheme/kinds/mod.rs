@@ -30,7 +30,7 @@ use crate::secret::Secret;
 use crate::source::Rejection;
 use crate::source::crypto::encoding::Encoding;
 use crate::source::scheme::body_hash::BodyHash;
-use crate::source::scheme::field::View;
+use crate::source::scheme::field::{Field, View};
 use crate::source::scheme::signature::Signature;
 use crate::source::scheme::template::{SignedMessage, SignedTemplate};
 use crate::source::scheme::words;
@@ -196,7 +196,11 @@ impl Kind {
     /// Returns true if the hook must have a secret, which it need not if keys are fetched.
     pub(crate) fn needs_secrets(&self) -> bool {
         match self {
-            Self::Signed(signed) => !matches!(&signed.algorithm, Algorithm::Rsa(rsa) if rsa.fetches()),
+            Self::Signed(signed) => match &signed.algorithm {
+                Algorithm::Rsa(rsa) => !rsa.fetches(),
+                Algorithm::Ecdsa(ecdsa) => !ecdsa.fetches(),
+                _ => true,
+            },
             Self::Jwt(jwt) => !jwt.fetches(),
             Self::Several(several) => several.members.iter().any(|member| member.kind.needs_secrets()),
             kind => kind.takes_secrets(),
@@ -260,11 +264,13 @@ impl Kind {
         }
     }
 
-    /// Returns an error message if the keys do not fit together, for example with the ids of RSA keys.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    /// Returns a setting and an error message if the keys do not fit together, for example with the ids of RSA
+    /// keys, or cannot be had.
+    pub(crate) fn complaint(&self) -> Option<(String, String)> {
         match self {
             Self::Signed(signed) => match &signed.algorithm {
-                Algorithm::Rsa(rsa) => rsa.complaint(),
+                Algorithm::Rsa(rsa) => rsa.complaint().map(|message| ("secrets".to_owned(), message)),
+                Algorithm::Ecdsa(ecdsa) => ecdsa.complaint(),
                 _ => None,
             },
             Self::Several(several) => several.members.iter().find_map(|member| member.kind.complaint()),
@@ -301,6 +307,15 @@ impl Kind {
 }
 
 impl Algorithm {
+    /// Returns the field with which a request selects the key.
+    pub(crate) fn named_by(&self) -> Option<&Field> {
+        match self {
+            Self::Rsa(rsa) => rsa.named_by(),
+            Self::Ecdsa(ecdsa) => ecdsa.named_by(),
+            _ => None,
+        }
+    }
+
     /// Returns the index of the secret whose key made one of the signatures, or `None` for a fetched key.
     pub(crate) fn verify(
         &self,
@@ -313,7 +328,7 @@ impl Algorithm {
             Self::Mac(mac) => mac.verify(message, signatures),
             Self::Digest(digest) => digest.verify(message, signatures),
             Self::Ed25519(ed25519) => ed25519.verify(message, signatures),
-            Self::Ecdsa(ecdsa) => ecdsa.verify(message, signatures),
+            Self::Ecdsa(ecdsa) => return ecdsa.verify(message, signatures, view),
             Self::Rsa(rsa) => return rsa.verify(message, signatures, view, now),
         };
         let secret = secret.or_else(|| is_pulled(Safeguard::Verification).then_some(0));
