@@ -19,6 +19,14 @@ const { shopifyApi } = require("@shopify/shopify-api");
 const MessageValidator = require("sns-validator");
 const twilio = require("twilio");
 const contentful = require("@contentful/node-apps-toolkit");
+const ebay = require("event-notification-nodejs-sdk");
+
+// The key that it would fetch.
+let published = "";
+require("event-notification-nodejs-sdk/lib/client").getPublicKey = async () => ({ key: published });
+// It does something with the events that it knows, and logs what it refuses.
+require("event-notification-nodejs-sdk/lib/processor/processor").getProcessor = () => ({ process: () => {} });
+console.error = () => {};
 
 // A form as its parser gives it: a name that occurs several times has a list.
 const form = (body) => {
@@ -62,6 +70,11 @@ const verdicts = {
   "contentful-js": ({ body, headers, url }, secret) => {
     const { pathname, search } = new URL(url);
     return contentful.verifyRequest(secret, { method: "POST", path: pathname + search, headers, body: body.toString() }, 300);
+  },
+  "ebay-js": async ({ body, headers }, secret) => {
+    published = `-----BEGIN PUBLIC KEY-----${secret}-----END PUBLIC KEY-----`;
+    const config = { PRODUCTION: { clientId: "id", clientSecret: "secret" }, SANDBOX: {} };
+    return (await ebay.process(JSON.parse(body.toString()), headers["x-ebay-signature"], config, "PRODUCTION")) === 204;
   },
   "sns-validator-js": ({ body }, secret) =>
     new Promise((resolve) => {

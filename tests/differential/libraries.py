@@ -189,6 +189,7 @@ JAVASCRIPT = {
     "shopify": ["shopify-js"],
     "aws-sns": ["sns-validator-js"],
     "contentful": ["contentful-js"],
+    "ebay": ["ebay-js"],
     "twilio-form": ["twilio-js"],
     "twilio-json": ["twilio-js"],
 }

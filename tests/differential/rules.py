@@ -1,6 +1,8 @@
 """Intended differences between hookmq's verdicts and those of official libraries."""
 import base64
+import contextlib
 import dataclasses
+import json
 import re
 import typing
 
@@ -11,6 +13,7 @@ STANDARD = {"standardwebhooks-py", "standardwebhooks-js"}
 STRIPE = {"stripe-py", "stripe-js"}
 TEXTS = {"hubspot-py", "square-py", "line-py", "razorpay-py", "livekit-py", "twilio-js", "contentful-js"}
 SNS = {"sns-validator-js"}
+EBAY = {"ebay-js"}
 NO_CLOCK = {"lark-py", "discord-py", "sendgrid-py"}
 
 
@@ -39,6 +42,14 @@ def is_text(body: bytes) -> bool:
 def is_upper_hex(case: Case) -> bool:
     value = signature(case).rpartition("=")[2]
     return value == value.upper() != value.lower()
+
+
+def is_written_otherwise(case: Case) -> bool:
+    """Returns True if the body is not the JSON text that JSON.stringify writes."""
+    with contextlib.suppress(ValueError):
+        text = json.dumps(json.loads(case.body), separators=(",", ":"), ensure_ascii=False)
+        return text.encode(errors="replace") != case.body
+    return True
 
 
 def is_proper_base64(text: str) -> bool:
@@ -197,6 +208,28 @@ RULES = [
     Rule(
         "LiveKit: base64 with padding", {"livekit-py"}, "rejected: token: header:Authorization is not of the expected form",
         "a JWT has no padding (RFC 7515); its decoder adds what is missing, and takes any",
+    ),
+    Rule(
+        "eBay: JSON with escapes that it writes otherwise", EBAY, ACCEPTED,
+        "safe: it verifies what it has read and written again; we verify the text that was sent and signed",
+        is_written_otherwise,
+    ),
+    Rule(
+        "eBay: JSON with blanks around it", EBAY, "rejected: signature: no configured secret matches",
+        "it verifies what it has read and written again, so many texts have one signature",
+        is_written_otherwise,
+    ),
+    Rule(
+        "eBay: base64 with other characters, padding or bits", EBAY, "rejected: signature: .* not of the expected form",
+        "Node's decoder skips what it does not know, so many texts are one signature",
+    ),
+    Rule(
+        "eBay: the header twice", EBAY, "rejected: signature: .* is given more than once",
+        "the decoder ends at the comma of the joined field, or skips it",
+    ),
+    Rule(
+        "eBay: another digest, or none", EBAY, "rejected: require: sigkv:digest ",
+        "it does not read the digest and takes SHA-1; eBay always names it",
     ),
     Rule(
         "Twilio: an upper-case host", {"twilio-js"}, "rejected: signature: no configured secret matches",
