@@ -9,6 +9,7 @@ use hookmq_shared::queue::rocketmq::{Client, sign};
 use hookmq_shared::queue::{Class, Effort, Queue as _, Until};
 use hookmq_shared::secret::Secret;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::advance;
 
 use crate::kit::server::{Server, Step, Wall, context, message, ok, seconds, status};
@@ -173,6 +174,50 @@ async fn a_message_turns_to_the_other_address_once_and_stays_there() {
     sender.send(&hello(), until).await.unwrap_err();
     sender.send(&message("other-topic", "x"), seconds(10)).await.unwrap();
     assert_eq!(paths(&server), [PATH, ENGINE_FIRST, ENGINE_FIRST, PATH]);
+}
+
+/// Starts a server that does not know the address of one request, and is out of reach from then on.
+async fn gone_after_one_request() -> (String, tokio::task::JoinHandle<String>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serve = async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut read, mut part) = (Vec::new(), [0; 4096]);
+        while !read.ends_with(b"}") {
+            let size = stream.read(&mut part).await.unwrap();
+            read.extend_from_slice(&part[..size]);
+        }
+        drop(listener);
+        let body = json!({"error_code": "APIG.0101", "error_msg": "m"}).to_string();
+        let head = format!("HTTP/1.1 404 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&read).split(' ').nth(1).unwrap().to_owned()
+    };
+    (url, tokio::spawn(serve))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_turns_to_the_other_address_once_at_each_endpoint() {
+    // The first endpoint knows the other form alone, and is out of reach before it is asked in that.
+    for (script, asked) in [
+        (vec![ok(STORED)], vec![PATH]),
+        (vec![unknown("APIG.0101"), ok(STORED)], vec![PATH, ENGINE_FIRST]),
+        (vec![unknown("APIG.0101"), unknown("APIG.0101"), ok(STORED)], vec![PATH, ENGINE_FIRST]),
+    ] {
+        let is_stored = script.len() == asked.len();
+        let (first, path) = gone_after_one_request().await;
+        let second = Server::start(script).await;
+        let sender = client(&format!("{first},{}", second.url), &KEY);
+        let sent = sender.send(&hello(), seconds(10)).await;
+        assert_eq!(
+            (path.await.unwrap().as_str(), paths(&second)),
+            (PATH, asked.iter().map(|p| (*p).to_owned()).collect())
+        );
+        match sent {
+            Ok(receipt) => assert!(is_stored && receipt.attempts == 2, "{receipt:?}"),
+            Err(error) => assert!(!is_stored && error.class == Class::Config, "{error:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

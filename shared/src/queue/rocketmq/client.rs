@@ -2,14 +2,14 @@
 
 mod probe;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::iam::{IamTokens, Login, is_project_id};
-use super::path::{Learned, PathForm, is_unknown};
+use super::path::{Forms, PathForm, is_unknown};
 use super::sign::{Head, sign};
 use super::wire::{self, Limit};
 use crate::clock::Timestamp;
@@ -40,7 +40,8 @@ struct Inner {
     transport: Transport,
     courier: Courier,
     tokens: IamTokens,
-    learned: Learned,
+    /// Forms that stored a message where the environment or the host's name led to the other one.
+    learned: Forms,
     vault: Vault,
 }
 
@@ -51,7 +52,7 @@ impl Client {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
         let vault = Vault::new(&env, &context.clock);
         let courier = Courier::new(context);
-        let (tokens, learned) = (IamTokens::default(), Learned::default());
+        let (tokens, learned) = (IamTokens::default(), Forms::default());
         Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault }))
     }
 }
@@ -79,7 +80,7 @@ impl Queue for Client {
         let all = [
             transport,
             self.0.courier.problem().cloned(),
-            endpoints(env).and_then(|endpoints| PathForm::of(env, &endpoints.current)).err(),
+            endpoints(env).and_then(|_| PathForm::named(env)).err(),
             instance(env).err(),
             max_message(env).err(),
             auth(Keyring::trusting(env, &self.0.vault)).err(),
@@ -101,8 +102,8 @@ impl Queue for Client {
 /// Settings of the environment for one attempt.
 struct SendConfig {
     endpoints: Endpoints,
-    /// Form of the address at the endpoint in use, as the environment or the host's name has it.
-    form: PathForm,
+    /// Form of the address that the environment names; `None` if each endpoint's host does.
+    form: Option<PathForm>,
     instance: String,
     auth: Auth,
 }
@@ -111,6 +112,13 @@ enum Auth {
     /// Access key, and the id of the project in which it is used.
     Key(Credentials, String),
     Login(Login),
+}
+
+impl SendConfig {
+    /// Returns the form of the address at the endpoint in use, which changes when that one is out of reach.
+    fn form(&self) -> PathForm {
+        self.form.unwrap_or_else(|| PathForm::of_host(self.endpoint().host()))
+    }
 }
 
 impl Identity for SendConfig {
@@ -135,8 +143,8 @@ struct Sending<'a> {
     message: &'a Message,
     body: Bytes,
     limit: usize,
-    /// The other form of the address, once this message has turned to it.
-    turned: OnceLock<PathForm>,
+    /// Endpoints at which this message has turned to the other form of the address.
+    turned: Forms,
 }
 
 impl Outgoing for Sending<'_> {
@@ -152,7 +160,7 @@ impl Outgoing for Sending<'_> {
             return Err(problem);
         }
         let endpoints = endpoints(env)?;
-        let form = PathForm::of(env, &endpoints.current)?;
+        let form = PathForm::named(env)?;
         Ok(SendConfig { endpoints, form, instance: instance(env)?, auth: auth(keys)? })
     }
 
@@ -167,25 +175,26 @@ impl Outgoing for Sending<'_> {
 
 impl<'a> Sending<'a> {
     fn new(client: &'a Inner, message: &'a Message, body: Bytes) -> Self {
-        Self { client, message, body, limit: wire::limit(message), turned: OnceLock::new() }
+        Self { client, message, body, limit: wire::limit(message), turned: Forms::default() }
     }
 
     /// Sends one request, and returns the answer with its meaning. If the gateway does not know the address, the
-    /// request is sent to the other form of the address, once for each message.
+    /// request is sent to the other form of the address, once for each endpoint that this message is sent to.
     async fn exchange(&self, config: &SendConfig, attempt: Attempt) -> Result<Exchange, Failure> {
-        let learned = &self.client.learned;
-        let first = learned.form(config.endpoint(), config.form);
-        let turned = self.turned.get().copied();
-        let mut exchange = self.ask(config, attempt, turned.unwrap_or(first)).await?;
+        let (endpoint, learned) = (config.endpoint(), &self.client.learned);
+        let mut turned = self.turned.of(endpoint);
+        let form = turned.or_else(|| learned.of(endpoint)).unwrap_or_else(|| config.form());
+        let mut exchange = self.ask(config, attempt, form).await?;
         if turned.is_none()
             && matches!(&exchange.meaning, Err(failure) if is_unknown(exchange.answer.status, failure))
         {
-            let other = *self.turned.get_or_init(|| first.other());
+            let other = *turned.insert(form.other());
+            self.turned.keep(endpoint, other);
             exchange = self.ask(config, attempt, other).await?;
         }
-        if let Some(form) = self.turned.get() {
+        if let Some(form) = turned {
             match &mut exchange.meaning {
-                Ok(_) => learned.learn(config.endpoint(), *form),
+                Ok(_) => learned.keep(endpoint, form),
                 Err(failure) if is_unknown(exchange.answer.status, failure) => {
                     failure.detail =
                         format!("the endpoint knows neither form of the address: {}", failure.detail);
@@ -320,5 +329,33 @@ fn project(env: &Env) -> Result<Option<String>, EnvProblem> {
             Err(EnvProblem { variable, message: "is not a project's id: 32 hexadecimal digits".to_owned() })
         }
         set => Ok(set.map(|(_, project)| project)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn each_endpoint_has_the_form_of_its_own_cloud() {
+        let hosts = "https://dms.eu-de.otc.t-systems.com, https://dms.eu-west-101.myhuaweicloud.eu";
+        let forms = |more: &[(&'static str, &str)]| {
+            let env = Env::of([&[(super::super::ENDPOINT, hosts)], more].concat());
+            let mut config = SendConfig {
+                endpoints: endpoints(&env).unwrap(),
+                form: PathForm::named(&env).unwrap(),
+                instance: String::new(),
+                auth: Auth::Key(
+                    Credentials { id: String::new(), key: Secret::new(""), token: None },
+                    String::new(),
+                ),
+            };
+            let first = config.form();
+            config.endpoints().turn();
+            [first, config.form()]
+        };
+        assert_eq!(forms(&[]), [PathForm::ProjectFirst, PathForm::EngineFirst]);
+        assert_eq!(forms(&[("ROCKETMQ_PATH", "engine-first")]), [PathForm::EngineFirst; 2]);
     }
 }

@@ -27,17 +27,19 @@ pub(super) enum PathForm {
 }
 
 impl PathForm {
-    /// Reads the form from the environment, else takes the one that the endpoint's cloud documents.
-    pub(super) fn of(env: &Env, endpoint: &Endpoint) -> Result<Self, EnvProblem> {
-        let Some(word) = env.get(PATH) else { return Ok(Self::of_host(endpoint.host())) };
+    /// Reads the form that the environment names for all its endpoints.
+    pub(super) fn named(env: &Env) -> Result<Option<Self>, EnvProblem> {
+        let Some(word) = env.get(PATH) else { return Ok(None) };
         let words = [("engine-first", Self::EngineFirst), ("project-first", Self::ProjectFirst)];
         let known = words.into_iter().find(|(known, _)| *known == word);
         let message = "is neither engine-first (/v2/rocketmq/{project_id}/…) nor project-first \
                        (/v2/{project_id}/rocketmq/…)";
-        known.map(|(_, form)| form).ok_or_else(|| EnvProblem { variable: PATH, message: message.to_owned() })
+        let problem = || EnvProblem { variable: PATH, message: message.to_owned() };
+        known.map(|(_, form)| Some(form)).ok_or_else(problem)
     }
 
-    fn of_host(host: &str) -> Self {
+    /// Returns the form that the cloud of this host documents.
+    pub(super) fn of_host(host: &str) -> Self {
         let name = host.split(':').next().unwrap_or(host).to_ascii_lowercase();
         let is_huaweis = [".myhuaweicloud.com", ".myhuaweicloud.eu"].iter().any(|end| name.ends_with(end));
         if is_huaweis && name.starts_with("dms.") { Self::EngineFirst } else { Self::ProjectFirst }
@@ -65,26 +67,25 @@ pub(super) fn is_unknown(status: u16, failure: &Failure) -> bool {
     status == 404 && matches!(failure.code.as_deref(), Some("APIG.0101" | "APIGW.0101"))
 }
 
-/// Forms that stored a message where the environment or the host's name led to the other one, by endpoint.
+/// Forms of the address by endpoint: each endpoint is another gateway, perhaps another cloud's.
 #[derive(Default)]
-pub(super) struct Learned(Mutex<Vec<(Endpoint, PathForm)>>);
+pub(super) struct Forms(Mutex<Vec<(Endpoint, PathForm)>>);
 
 /// Upper bound on the endpoints that are remembered: an environment names a few.
-const MAX_LEARNED: usize = 16;
+const MAX_ENDPOINTS: usize = 16;
 
-impl Learned {
-    /// Returns the form that this endpoint is known to take, else `first`.
-    pub(super) fn form(&self, endpoint: &Endpoint, first: PathForm) -> PathForm {
-        let learned = self.known();
-        learned.iter().find(|(known, _)| known == endpoint).map_or(first, |(_, form)| *form)
+impl Forms {
+    /// Returns the form that is remembered for this endpoint.
+    pub(super) fn of(&self, endpoint: &Endpoint) -> Option<PathForm> {
+        self.known().iter().find(|(known, _)| known == endpoint).map(|(_, form)| *form)
     }
 
-    /// Remembers the form by which this endpoint has stored a message.
-    pub(super) fn learn(&self, endpoint: &Endpoint, form: PathForm) {
-        let mut learned = self.known();
-        learned.retain(|(known, _)| known != endpoint);
-        learned.insert(0, (endpoint.clone(), form));
-        learned.truncate(MAX_LEARNED);
+    /// Remembers this form for this endpoint, and forgets the oldest one if there are many.
+    pub(super) fn keep(&self, endpoint: &Endpoint, form: PathForm) {
+        let mut known = self.known();
+        known.retain(|(known, _)| known != endpoint);
+        known.insert(0, (endpoint.clone(), form));
+        known.truncate(MAX_ENDPOINTS);
     }
 
     // Each change leaves a valid list, so a poisoned lock is of no consequence.
@@ -110,5 +111,23 @@ mod tests {
         ] {
             assert_eq!(PathForm::of_host(host), form, "{host}");
         }
+    }
+
+    #[test]
+    fn the_oldest_endpoint_is_forgotten_first() {
+        let endpoint =
+            |number: usize| Endpoint::parse(&format!("https://dms-{number}.example"), false).unwrap();
+        let forms = Forms::default();
+        for number in 0..=MAX_ENDPOINTS {
+            forms.keep(&endpoint(number), PathForm::EngineFirst);
+        }
+        let known: Vec<_> =
+            (0..=MAX_ENDPOINTS).filter(|number| forms.of(&endpoint(*number)).is_some()).collect();
+        assert_eq!(known, (1..=MAX_ENDPOINTS).collect::<Vec<_>>());
+        // One that is kept again is the newest, once, and with its last form.
+        forms.keep(&endpoint(1), PathForm::ProjectFirst);
+        forms.keep(&endpoint(MAX_ENDPOINTS + 1), PathForm::EngineFirst);
+        assert_eq!(forms.of(&endpoint(1)), Some(PathForm::ProjectFirst));
+        assert_eq!((forms.of(&endpoint(2)), forms.of(&endpoint(3))), (None, Some(PathForm::EngineFirst)));
     }
 }
