@@ -1,8 +1,7 @@
 """Check of the Terraform modules with OpenTofu: validated, planned and applied, with the providers' schemas.
 
 The providers themselves are not needed: `provider/` serves the arguments of `schema.json`, for the oldest and for the
-newest version of each, and makes nothing. Both programs are built with Go, once, into `target/`; without Go, and
-without such a build, the check says so and ends.
+newest version of each, and makes nothing. Both programs are built with Go, once, into `target/`.
 """
 import hashlib
 import json
@@ -10,11 +9,10 @@ import os
 import pathlib
 import platform
 import re
-import shutil
 import subprocess
 import tempfile
 
-from tests import support
+from tests import golang, support
 from tests.deploy import limits, schemas
 from tests.deploy.packages import DEPLOY, MODULES
 
@@ -29,7 +27,6 @@ require github.com/opentofu/opentofu v{VERSION}
 replace github.com/hashicorp/hcl/v2 => github.com/opentofu/hcl/v2 v2.20.2-0.20251021132045-587d123c2828
 """
 PROVIDER = pathlib.Path(__file__).with_name("provider")
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 ID = "0123456789abcdef0123456789abcdef"
 FUNCTIONGRAPH = {"project_id": ID, "project_name": "eu-de", "rocketmq_instance_id": support.INSTANCE_ID,
@@ -43,35 +40,32 @@ VARIABLES = {
 SECRETS = {"GITHUB_SECRET": "the-first-secret-of-a-test-0123"}
 
 
-def built(home: pathlib.Path, module: str | None, folder: pathlib.Path, package: str) -> pathlib.Path | None:
-    """Returns a program that is built with Go if need be, or None where it cannot be built."""
+def built(home: pathlib.Path, module: str | None, folder: pathlib.Path, package: str) -> pathlib.Path:
+    """Returns a program, which is built with Go if need be."""
     binary = home / package.rsplit("/", 1)[-1].replace(".", "provider")
     if binary.exists():
         return binary
-    go = shutil.which("go")
-    if not go:
-        return None
+    go, env = golang.program()
     home.mkdir(parents=True, exist_ok=True)
     if module:
         (home / "go.mod").write_text(module)
-    env = {**os.environ, "GOFLAGS": "-modcacherw -mod=mod" if module else "-modcacherw -mod=readonly"}
+    env |= {"GOFLAGS": "-modcacherw -mod=mod" if module else "-modcacherw -mod=readonly"}
     subprocess.run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", binary, package], cwd=folder, env=env, check=True)
     return binary
 
 
-def programs() -> tuple[pathlib.Path, pathlib.Path] | None:
-    """Returns OpenTofu and the provider, or None where they cannot be built."""
+def programs() -> tuple[pathlib.Path, pathlib.Path]:
+    """Returns OpenTofu and the provider."""
     home = support.TARGET.resolve() / f"tofu-{VERSION}"
     tofu = built(home, GO_MOD, home, "github.com/opentofu/opentofu/cmd/tofu")
     text = b"".join(path.read_bytes() for path in sorted(PROVIDER.iterdir()))
     home = support.TARGET.resolve() / f"provider-{hashlib.sha256(text).hexdigest()[:16]}"
-    provider = built(home, None, PROVIDER, ".")
-    return (tofu, provider) if tofu and provider else None
+    return tofu, built(home, None, PROVIDER, ".")
 
 
 def mirror(home: pathlib.Path, provider: pathlib.Path, version: str) -> pathlib.Path:
     """Makes the folder from which `tofu init` takes its providers: one version of each."""
-    system = f"linux_{MACHINES[platform.machine()]}"
+    system = f"linux_{golang.MACHINES[platform.machine()]}"
     for name, schema in schemas.load().items():
         folder = home / "registry.opentofu.org" / schema["source"] / schema[version] / system
         folder.mkdir(parents=True)
@@ -272,11 +266,7 @@ def check_breaks(tofu: pathlib.Path, home: pathlib.Path, providers: pathlib.Path
 
 
 def main() -> None:
-    found = programs()
-    if not found:
-        print("skipped: there is no Go to build OpenTofu with")
-        return
-    tofu, provider = found
+    tofu, provider = programs()
     count = 0
     for version in schemas.VERSIONS:
         with tempfile.TemporaryDirectory() as home:

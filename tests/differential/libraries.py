@@ -237,7 +237,7 @@ def modules() -> pathlib.Path | None:
     """Returns the folder with the JavaScript libraries, installed if need be, or None without npm."""
     modules = TARGET / "npm"
     if not shutil.which("npm"):
-        print("npm is not installed: the JavaScript libraries are SKIPPED (apt-get install npm)")
+        print("skipped: the JavaScript libraries, because npm is not installed here")
         return None
     modules.mkdir(parents=True, exist_ok=True)
     lock = (FOLDER / "package-lock.json").read_bytes()

@@ -1,17 +1,16 @@
 """Check of the object store's S3 client against versitygw, a server that does not come from a test library.
 
-It is built with Go, once, into `target/`; without Go, and without such a build, the check says so and ends.
+It is built with Go, once, into `target/`.
 """
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 
 import boto3
 from botocore.config import Config
 
-from tests import support
+from tests import golang, support
 from tests.differential import s3_store
 
 # A version that was tried; a newer one is a change like any other.
@@ -21,25 +20,20 @@ REGION = "eu-central-1"
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
-def program() -> pathlib.Path | None:
-    """Returns the server's binary, built if need be, or None where it cannot be built."""
+def program() -> pathlib.Path:
+    """Returns the server's binary, built if need be."""
     home = support.TARGET / f"versitygw-{VERSION}"
     binary = home / "versitygw"
     if binary.exists():
         return binary
-    go = shutil.which("go")
-    if not go:
-        return None
-    env = {**os.environ, "GOBIN": str(home), "GOFLAGS": "-modcacherw"}
+    go, env = golang.program()
+    env |= {"GOBIN": str(home.absolute())}
     subprocess.run([go, "install", f"{MODULE}@{VERSION}"], env=env, check=True)
     return binary
 
 
 def main() -> None:
     server = program()
-    if not server:
-        print("skipped: there is no Go to build versitygw with")
-        return
     # In `target/`: a temporary file system may have no extended attributes.
     with tempfile.TemporaryDirectory(dir=support.TARGET) as place:
         root, metadata = pathlib.Path(place) / "root", pathlib.Path(place) / "metadata"

@@ -108,6 +108,9 @@ def install(is_asked: bool) -> list[str]:
     found = [program for program in PROGRAMS if shutil.which(program)]
     if not {"nginx", "haproxy"} <= set(found):
         sys.exit("nginx and haproxy are needed: install them, or let --install do it (as root, from Debian)")
+    for program in PROGRAMS:
+        if program not in found:
+            print(f"skipped: {program} is not installed here", flush=True)
     return found
 
 

@@ -62,7 +62,7 @@ def build() -> None:
 
 def old_glibc() -> None:
     if platform.machine() != "x86_64":
-        print("glibc 2.17 is for x86_64: skipped on this machine")
+        print("skipped: the build for glibc 2.17, which is for x86_64")
         return
     # A target directory of its own: in the same one each of the two would rebuild what the other built.
     release("--target", "x86_64-unknown-linux-gnu.2.17", folder=GLIBC_TARGET / "lambda", glibc=SCF_GLIBC,

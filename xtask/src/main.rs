@@ -46,6 +46,12 @@ fn main() -> ExitCode {
         let has_passed = passes(step, &place, is_long);
         let word = if has_passed { "passed" } else { "FAILED" };
         say(format_args!("[{}] {}: {word}", report::clock(begun.elapsed().as_secs()), step.name));
+        // A log that cannot be read was told with the step.
+        let log = std::fs::read(place.log(step)).unwrap_or_default();
+        for line in report::skipped(&String::from_utf8_lossy(&log)).filter(|_| has_passed && !place.is_shown)
+        {
+            say(format_args!("       {}: {line}", step.name));
+        }
         has_passed
     });
     let is_good = outcomes.iter().all(|outcome: &Outcome| outcome.state == State::Passed);

@@ -44,6 +44,11 @@ pub(crate) fn table(steps: &[&Step], outcomes: &[Outcome], total: Duration, is_l
     text
 }
 
+/// Returns the lines in which a step says what it left out, because this machine does not have it.
+pub(crate) fn skipped(log: &str) -> impl Iterator<Item = &str> {
+    log.lines().filter(|line| line.starts_with("skipped: "))
+}
+
 /// Returns the list of steps, each with its budget and what it shows.
 pub(crate) fn list(steps: &[Step]) -> String {
     let mut text = String::new();

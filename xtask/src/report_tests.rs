@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{clock, list, table};
+use super::{clock, list, skipped, table};
 use crate::run::Outcome;
 use crate::schedule::State;
 use crate::step::{BUILD, Long, Step};
@@ -54,4 +54,10 @@ fn the_long_form_has_its_own_budget_and_leaves_nothing_out() {
 fn the_list_says_what_each_step_shows() {
     assert!(list(STEPS).starts_with("fast              1:00  it is fast\n"), "{}", list(STEPS));
     assert_eq!(clock(3_725), "62:05");
+}
+
+#[test]
+fn what_a_step_leaves_out_is_found_in_its_log() {
+    let log = "$ python3 x\nskipped: caddy is not installed here\n3 tests skipped: none\n";
+    assert_eq!(skipped(log).collect::<Vec<_>>(), ["skipped: caddy is not installed here"]);
 }
