@@ -399,7 +399,7 @@ impl<'a> Table<'a> {
 /// Returns the names that are probably meant by a mistyped one, as `a or b`. A function does without: it has the
 /// list of all names, and `hookmq check` says more.
 #[cfg(feature = "catalog")]
-pub(crate) fn meant(name: &str, known: &[&str]) -> Option<String> {
+pub fn meant(name: &str, known: &[&str]) -> Option<String> {
     Some(near(name, known)).filter(|close| !close.is_empty()).map(|close| close.join(" or "))
 }
 

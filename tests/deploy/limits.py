@@ -6,7 +6,10 @@ import tomllib
 
 from tests import support
 
-TABLE = tomllib.loads((support.ROOT / "deploy/limits.toml").read_text())["limit"]
+DATA = tomllib.loads((support.ROOT / "deploy/limits.toml").read_text())
+TABLE = DATA["limit"]
+# Variables that each deployment sets itself, by platform.
+OWN = {deployment["platform"]: deployment["variables"] for deployment in DATA["deployment"]}
 
 # Folder of a module below deploy/, and its platform in the table.
 PLATFORMS = {"tencent-scf": "scf", "functiongraph/huawei": "functiongraph-huawei",
@@ -46,6 +49,13 @@ def check_names(where: object, platform: str, names: set[str]) -> None:
     assert not wrong, f"{where}: the platform does not take {wrong}"
 
 
+def check_own(where: object, platform: str, planned: dict[str, str]) -> None:
+    """Checks that the table has the variables that a deployment sets itself, with values at least as long."""
+    assert set(OWN[platform]) == set(planned), f"{where}: deploy/limits.toml has other variables than {sorted(planned)}"
+    longer = {name: value for name, value in planned.items() if len(value) > len(OWN[platform][name])}
+    assert not longer, f"{where}: deploy/limits.toml has shorter values than {longer}"
+
+
 def check_stack(stack) -> None:
     """Checks the functions and the API of the SAM template, as CloudFormation gets it."""
     for name, resource in stack.resources.items():
@@ -55,6 +65,11 @@ def check_stack(stack) -> None:
             assert properties["Timeout"] < limit, f"{name}: its answer comes after the trigger's time-out"
             variables = properties["Environment"]["Variables"]
             check_names(name, "lambda", set(variables))
+            if "Redrive" not in name:
+                # What is not a text is a reference that the deployment resolves, and a secret's is of hooks.toml.
+                referred = re.findall(r'"env:(\w+)', (support.ROOT / "hooks.toml").read_text())
+                check_own(name, "lambda", {key: value if isinstance(value, str) else ""
+                                           for key, value in variables.items() if key not in referred})
             size = len(json.dumps(variables, separators=(",", ":"), ensure_ascii=False).encode())
             # What is not known before the deployment has some characters in the test and more there.
             assert size <= least("lambda", "variables-size") // 2, f"{name}: {size} bytes of variables"

@@ -231,6 +231,17 @@ def check_limits(module: Module) -> None:
     assert "eu-de.otc" not in planned and "myhuaweicloud.com" not in planned, f"{module.name}: two regions in one plan"
 
 
+def check_own(module: Module) -> None:
+    """Checks the variables that the module sets itself against those that `hookmq check --deploy` counts."""
+    module.plan()
+    resources = json.loads(module.run("show", "-json", "plan"))["planned_values"]["root_module"]["resources"]
+    (forwarder,) = [resource["values"] for resource in resources
+                    if "_function" in resource["type"] and resource["name"] == "forwarder"]
+    planned = forwarder.get("environment") or json.loads(forwarder["user_data"])
+    limits.check_own(module.name, limits.PLATFORMS[module.name],
+                     {name: value for name, value in planned.items() if name not in SECRETS})
+
+
 def check_page(module: Module) -> None:
     """Checks the number of resources that a page says."""
     for name in ("cls_notices", "alarm_topic", "alarm_user"):
@@ -278,6 +289,7 @@ def main() -> None:
                     check_page(module)
                     module.variables |= VARIABLES[folder]
                     check_limits(module)
+                    check_own(module)
                 check_life(module)
                 count += module.plans
             if version == "newest":

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hookmq_shared::config::{Config, Hook, Severity};
+use hookmq_shared::reader::meant;
 use toml::de::DeTable;
 
 use super::page::{amount, thousands};
-use super::table::{Counts, Kind, Limit, Limits, Place};
+use super::table::{Counts, Deployment, Kind, Limit, Limits, Place};
 use super::variables::{Origin, Setting, Settings, line_of};
 
 /// Setting that a limit of the place does not fit.
@@ -30,6 +31,12 @@ enum Fault {
     #[error("deliveries up to the default of {} bytes do not all reach hookmq: larger ones are refused before it", thousands(*.0))]
     DefaultBody(u64),
     #[error(
+        "a body of {size} bytes leaves no room for the rest of the event, and one that is not text is carried as base64, \
+         so that three quarters of the limit fit then ({fits} bytes): write a number that fits",
+        size = thousands(*.size), fits = thousands(*.fits)
+    )]
+    EventBody { size: u64, fits: u64 },
+    #[error(
         "{0} s are longer than the platform waits, so the sender does not get hookmq's answer: write a shorter time"
     )]
     Deadline(u64),
@@ -49,6 +56,19 @@ enum Fault {
     Count { count: u64, list: String },
     #[error("{} are too many for all variables{list} together: shorten them, or read secrets from elsewhere", thousands(*.size))]
     Size { size: u64, list: String },
+    #[error(
+        "{count} variables{list} are too many with the {own} that {by} sets itself: hold several secrets in one as a \
+         JSON object, and name them env:NAME#KEY"
+    )]
+    CountWithOwn { count: u64, list: String, own: usize, by: String },
+    #[error(
+        "{size} are too many for all variables{list} together with the {own} that {by} sets itself: shorten them, or read \
+         secrets from elsewhere",
+        size = thousands(*.size)
+    )]
+    SizeWithOwn { size: u64, list: String, own: usize, by: String },
+    #[error("is not known as a region of {platform}{meant} Known: {known}")]
+    UnknownRegion { platform: &'static str, meant: String, known: String },
     #[error("the region does not have this: use another region or trigger")]
     Region,
 }
@@ -59,9 +79,10 @@ impl fmt::Display for Misfit<'_> {
         let severity = if *severity == Severity::Error { "error" } else { "warning" };
         let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
         // A list of names or regions is in docs/limits.md; a number is short.
-        let limit_of = match limit.number() {
-            Some(_) => format!("the limit of {}: {}", limit.place(), amount(limit)),
-            None => format!("a limit of {}", limit.place()),
+        let limit_of = match (limit.number(), limit.kind) {
+            (Some(_), _) => format!("the limit of {}: {}", limit.place(), amount(limit)),
+            (None, Kind::RegionHas) => format!("the regions of {}", limit.place()),
+            (None, _) => format!("a limit of {}", limit.place()),
         };
         write!(f, "{at}: {severity}: {name}{fault} ({limit_of}; {}, read on {})", limit.document, limit.read)
     }
@@ -85,20 +106,7 @@ pub(crate) fn judge(
     let mut misfits = of_hooks(limits, place, config, text);
     misfits.extend(of_each_variable(limits, place, settings));
     misfits.extend(of_all_variables(limits, place, settings));
-    let lacks = limits.at(place, Kind::RegionLacks);
-    misfits.extend(
-        lacks
-            .filter(|limit| {
-                region.is_some_and(|region| limit.texts().iter().any(|r| r.eq_ignore_ascii_case(region)))
-            })
-            .map(|limit| Misfit {
-                at: "--region".to_owned(),
-                name: region.unwrap_or_default().to_owned(),
-                fault: Fault::Region,
-                severity: severity(limit),
-                limit,
-            }),
-    );
+    misfits.extend(region.into_iter().flat_map(|region| of_region(limits, place, region)));
     let has_errors = misfits.iter().any(|misfit| misfit.severity == Severity::Error);
     let mut lines: Vec<String> = misfits.iter().map(Misfit::to_string).collect();
     lines.extend(told(limits, place, settings));
@@ -129,6 +137,7 @@ fn tightest<'l>(limits: impl Iterator<Item = &'l Limit>) -> Option<&'l Limit> {
 fn of_hooks<'l>(limits: &'l Limits, place: &'l Place, config: &Config, text: &str) -> Vec<Misfit<'l>> {
     let mut found = Vec::new();
     let body = tightest(limits.at(place, Kind::Body));
+    let event = tightest(limits.at(place, Kind::Body).filter(|limit| limit.counts == Some(Counts::Event)));
     let timeout = tightest(limits.at(place, Kind::Timeout));
     let document = DeTable::parse(text).ok();
     let line = |hook: &Hook, key: &str| {
@@ -150,6 +159,13 @@ fn of_hooks<'l>(limits: &'l Limits, place: &'l Place, config: &Config, text: &st
         let size = u64::try_from(hook.max_body).unwrap_or(u64::MAX);
         if let Some((limit, severity)) = body.and_then(|limit| Some((limit, over(size, limit)?))) {
             push("max_body", Fault::Body(size), Fault::DefaultBody(size), limit, severity);
+        } else if let Some((limit, number)) = event.and_then(|limit| Some((limit, limit.number()?)))
+            && size >= number
+            && line(hook, "max_body").is_some()
+        {
+            // That of the default is in the note about the largest body, and not the file's mistake.
+            let fault = || Fault::EventBody { size, fits: number / 4 * 3 };
+            push("max_body", fault(), fault(), limit, Severity::Warning);
         }
         // Rounded up: half a second more than the platform waits is too long.
         let seconds = hook.deadline.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
@@ -218,11 +234,54 @@ fn has_form(name: &str, pattern: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Judges the region: whether it lacks the trigger, and whether it is known at all.
+fn of_region<'l>(limits: &'l Limits, place: &'l Place, region: &str) -> Vec<Misfit<'l>> {
+    let has = |limit: &Limit| limit.texts().iter().any(|known| known.eq_ignore_ascii_case(region));
+    let misfit = |fault, severity, limit| Misfit {
+        at: "--region".to_owned(),
+        name: region.to_owned(),
+        fault,
+        severity,
+        limit,
+    };
+    let lacking: Vec<_> = limits.at(place, Kind::RegionLacks).filter(|limit| has(limit)).collect();
+    if !lacking.is_empty() {
+        return lacking.into_iter().map(|limit| misfit(Fault::Region, severity(limit), limit)).collect();
+    }
+    let lists = || limits.at(place, Kind::RegionHas);
+    let Some(limit) = lists().next().filter(|_| !lists().any(has)) else { return Vec::new() };
+    let mut known: Vec<&str> = lists()
+        .chain(limits.at(place, Kind::RegionLacks))
+        .flat_map(Limit::texts)
+        .map(String::as_str)
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    let fault = Fault::UnknownRegion {
+        platform: place.platform.name(),
+        meant: meant(&region.to_ascii_lowercase(), &known)
+            .map_or_else(|| ".".to_owned(), |meant| format!("; did you mean {meant}?")),
+        known: known.join(", "),
+    };
+    // A vendor opens regions that no list here has.
+    vec![misfit(fault, Severity::Warning, limit)]
+}
+
 /// Variables that a platform counts together.
 struct List<'s> {
     /// Words for a message; empty where there is one list only.
     named: String,
     settings: Vec<&'s Setting>,
+    /// Set for the list in which a deployment puts the variables that it sets itself.
+    has_own: bool,
+}
+
+/// Returns the names and values of settings.
+fn object<'s>(settings: &[&'s Setting]) -> BTreeMap<&'s str, &'s str> {
+    settings
+        .iter()
+        .map(|setting| (setting.name.as_str(), setting.value.as_deref().unwrap_or_default()))
+        .collect()
 }
 
 /// Returns the lists that a platform counts apart: those of secrets and of others where it keeps them apart.
@@ -233,25 +292,24 @@ fn lists<'s>(limits: &Limits, place: &Place, settings: &'s Settings) -> Vec<List
             .map(|(list, is_secret)| List {
                 named: format!(" of {list}"),
                 settings: settings.iter().filter(|setting| setting.is_secret == is_secret).collect(),
+                has_own: !is_secret,
             })
             .into(),
-        _ => vec![List { named: String::new(), settings: settings.iter().collect() }],
+        _ => vec![List { named: String::new(), settings: settings.iter().collect(), has_own: true }],
     }
 }
 
-/// Returns the size of these variables as one JSON object.
-fn size(settings: &[&Setting], counts: Option<Counts>) -> u64 {
-    let object: BTreeMap<&str, &str> = settings
-        .iter()
-        .map(|setting| (setting.name.as_str(), setting.value.as_deref().unwrap_or_default()))
-        .collect();
-    let text = serde_json::to_string(&object).unwrap_or_default();
+/// Returns the size of variables as one JSON object.
+fn size(object: &BTreeMap<&str, &str>, counts: Option<Counts>) -> u64 {
+    let text = serde_json::to_string(object).unwrap_or_default();
     (if counts == Some(Counts::Characters) { text.chars().count() } else { text.len() }) as u64
 }
 
 fn of_all_variables<'l>(limits: &'l Limits, place: &'l Place, settings: &Settings) -> Vec<Misfit<'l>> {
     let mut found = Vec::new();
-    for List { named, settings } in lists(limits, place, settings) {
+    // Who names a variable means it, in whichever list.
+    let is_given = |name: &str| settings.iter().any(|setting| setting.name == name);
+    for List { named, settings, has_own } in lists(limits, place, settings) {
         let at = settings.first().map_or_else(
             || "environment".to_owned(),
             |first| match &first.origin {
@@ -259,19 +317,34 @@ fn of_all_variables<'l>(limits: &'l Limits, place: &'l Place, settings: &Setting
                 _ => "environment".to_owned(),
             },
         );
+        let given = object(&settings);
+        let deployment = limits.deployment(place).filter(|_| has_own);
+        let of = |deployment: &'l Deployment| deployment.variables.iter().filter(|(name, _)| !is_given(name));
+        let mut whole = given.clone();
+        whole
+            .extend(deployment.into_iter().flat_map(of).map(|(name, value)| (name.as_str(), value.as_str())));
+        let own = whole.len() - given.len();
+        let by = deployment.map(|deployment| deployment.by.clone()).unwrap_or_default();
         let mut push = |fault, severity, limit| {
             found.push(Misfit { at: at.clone(), name: String::new(), fault, severity, limit });
         };
+        // Who deploys otherwise has other variables beside the given ones.
         for limit in limits.at(place, Kind::VariablesCount) {
-            let count = settings.len() as u64;
-            if let Some(severity) = over(count, limit) {
-                push(Fault::Count { count, list: named.clone() }, severity, limit);
+            let (alone, count) = (given.len() as u64, whole.len() as u64);
+            if let Some(severity) = over(alone, limit) {
+                push(Fault::Count { count: alone, list: named.clone() }, severity, limit);
+            } else if over(count, limit).is_some() {
+                let fault = Fault::CountWithOwn { count, list: named.clone(), own, by: by.clone() };
+                push(fault, Severity::Warning, limit);
             }
         }
         for limit in limits.at(place, Kind::VariablesSize) {
-            let size = size(&settings, limit.counts);
-            if let Some(severity) = over(size, limit) {
-                push(Fault::Size { size, list: named.clone() }, severity, limit);
+            let (alone, size) = (size(&given, limit.counts), size(&whole, limit.counts));
+            if let Some(severity) = over(alone, limit) {
+                push(Fault::Size { size: alone, list: named.clone() }, severity, limit);
+            } else if over(size, limit).is_some() {
+                let fault = Fault::SizeWithOwn { size, list: named.clone(), own, by: by.clone() };
+                push(fault, Severity::Warning, limit);
             }
         }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::limits::EnvFile;
+use crate::limits::table::Platform;
 use hookmq_shared::config::{Reading, Samples};
 use hookmq_shared::env::Env;
 
@@ -12,8 +13,8 @@ fn told_at(place: &str, region: Option<&str>, hooks: &str, file: &str) -> (Vec<S
     let env = Env::of(file.variables());
     let config = Config::parse("hooks.toml", hooks, Reading::new(&env, Samples::Refused));
     let settings = Settings::collect(Some(&file), [], ("hooks.toml", hooks));
-    let judged =
-        judge(&Limits::read().unwrap(), &place.parse().unwrap(), region, (&config, hooks), &settings);
+    let limits = Limits::read().unwrap();
+    let judged = judge(&limits, &place.parse().unwrap(), region, (&config, hooks), &settings);
     let folder = format!("{}/", folder.path().display());
     let is_misfit = |line: &&String| line.contains(": error: ") || line.contains(": warning: ");
     let lines = judged.lines.iter().filter(is_misfit).map(|line| line.replace(&folder, "")).collect();
@@ -36,12 +37,19 @@ fn is_told(place: &str, hooks: &str, file: &str, start: &str, part: &str) {
 #[test]
 fn what_fits_is_not_told() {
     let limits = Limits::read().unwrap();
-    for platform in super::super::table::Platform::ALL {
+    for platform in Platform::ALL {
         let triggers = limits.triggers(platform);
+        let region = match platform {
+            Platform::Lambda => "eu-central-1",
+            Platform::Scf => "ap-guangzhou",
+            Platform::FunctiongraphHuawei => "ap-southeast-3",
+            Platform::FunctiongraphOtc => "eu-de",
+            Platform::Http => "anywhere",
+        };
         let places = triggers.iter().map(|trigger| format!("{}/{trigger}", platform.name()));
         for place in places.chain([platform.name().to_owned()]) {
             let file = "TDMQ_REGION=ap-guangzhou\nGITHUB=correct_horse_battery\n";
-            let (lines, has_errors) = told_at(&place, Some("eu-central-1"), &hook(""), file);
+            let (lines, has_errors) = told_at(&place, Some(region), &hook(""), file);
             assert!(lines.is_empty() && !has_errors, "{place}: {lines:#?}");
         }
     }
@@ -63,6 +71,27 @@ fn a_body_over_the_triggers_limit_is_an_error_in_its_line() {
     let start = "hooks.toml: warning: hooks.h.max_body: deliveries up to the default of 6,291,456 bytes";
     is_told("lambda/alb", &default, "", start, "1 MB");
     assert!(told_at("lambda", None, &default, "").0.is_empty());
+}
+
+#[test]
+fn a_body_as_large_as_an_event_is_a_warning_because_it_is_carried_as_base64() {
+    let sized = |size: &str| hook("").replace("64KiB", size);
+    let fits = |number: &str| format!("three quarters of the limit fit then ({number} bytes)");
+    let start = "hooks.toml:4: warning: hooks.h.max_body: ";
+    for (place, size, number) in [
+        ("lambda", "6MiB", "4,718,592"),
+        ("lambda/rest-api", "6MiB", "4,718,592"),
+        ("lambda/function-url", "6MiB", "4,718,592"),
+        ("lambda/lattice", "6MiB", "4,718,592"),
+        ("functiongraph-otc", "6MiB", "4,718,592"),
+        ("scf", "6000000", "4,500,000"),
+    ] {
+        is_told(place, &sized(size), "", start, &fits(number));
+    }
+    // The gateway's limit is of the body, and what it lets through fits the event as base64.
+    assert!(told_at("functiongraph-huawei", None, &sized("4MiB"), "").0.is_empty());
+    assert!(told_at("http", None, &sized("6MiB"), "").0.is_empty());
+    assert!(told_at("lambda", None, &sized("6291455"), "").0.is_empty(), "text of this size may fit");
 }
 
 #[test]
@@ -124,7 +153,8 @@ fn many_variables_or_long_ones_are_an_error() {
     let text = many("OPEN", 21) + &many("TOKEN", 20);
     let start = "f.env: error: 21 variables of user_data are too many";
     is_told("functiongraph-huawei", &hook(""), &text, start, "20 variables");
-    let text = many("OPEN", 20) + &many("TOKEN", 21);
+    // The module sets six of the twenty itself.
+    let text = many("OPEN", 14) + &many("TOKEN", 21);
     let start = "f.env: error: 21 variables of encrypted_user_data are too many";
     is_told("functiongraph-otc", &hook(""), &text, start, "env:NAME#KEY");
     for place in ["lambda", "scf"] {
@@ -134,7 +164,9 @@ fn many_variables_or_long_ones_are_an_error() {
     let of = |size: usize| format!("AB={}\n", "x".repeat(size));
     let start = "f.env: error: 4,097 are too many for all variables together";
     is_told("lambda", &hook(""), &of(4088), start, "4 KiB (4,096 bytes)");
-    assert!(told_at("lambda", None, &hook(""), &of(4087)).0.is_empty());
+    let start = "f.env: warning: ";
+    is_told("lambda", &hook(""), &of(4087), start, "together with the 21 that template.yaml sets itself");
+    assert!(told_at("lambda", None, &hook(""), &of(2000)).0.is_empty());
     // SCF's KB is defined nowhere, and its console speaks of shorter values.
     let severities = |size: usize| -> Vec<String> {
         let lines = told_at("scf", None, &hook(""), &of(size)).0;
@@ -142,8 +174,62 @@ fn many_variables_or_long_ones_are_an_error() {
     };
     assert_eq!(severities(64), Vec::<String>::new());
     assert_eq!(severities(65), ["f.env:1: warning: AB"]);
+    assert_eq!(severities(3990)[1].split(": ").nth(1), Some("warning"));
     assert_eq!(severities(4000)[1].split(": ").nth(1), Some("warning"));
     assert_eq!(severities(4200)[1].split(": ").nth(1), Some("error"));
+}
+
+#[test]
+fn variables_that_a_deployment_sets_itself_count_too() {
+    let many = |count: usize| (0..count).fold(String::new(), |text, index| format!("{text}OPEN_{index}=x\n"));
+    for (place, by) in [
+        ("functiongraph-otc", "deploy/functiongraph/otc"),
+        ("functiongraph-huawei", "deploy/functiongraph/huawei"),
+    ] {
+        let part = format!("with the 6 that {by} sets itself");
+        is_told(
+            place,
+            &hook(""),
+            &many(15),
+            "f.env: warning: 21 variables of user_data are too many ",
+            &part,
+        );
+        assert!(told_at(place, None, &hook(""), &many(14)).0.is_empty());
+        // One that is named is not counted twice.
+        let own = many(14) + "SPILL_URL=s3://hooks\n";
+        assert!(told_at(place, None, &hook(""), &own).0.is_empty());
+    }
+    // In the list of the others alone.
+    let secrets = (0..20).fold(String::new(), |text, index| format!("{text}TOKEN_{index}=x\n"));
+    assert!(told_at("functiongraph-otc", None, &hook(""), &secrets).0.is_empty());
+    let long = (0..68).fold(String::new(), |text, index| format!("{text}OPEN_{index}={}\n", "x".repeat(44)));
+    let start = "f.env: warning: ";
+    is_told("scf", &hook(""), &long, start, "together with the 4 that deploy/tencent-scf sets itself");
+}
+
+#[test]
+fn a_region_that_nobody_knows_is_a_warning_with_the_known_ones() {
+    for (place, wrong, told) in [
+        ("lambda", "eu-cental-1", "did you mean eu-central-1? Known: af-south-1, "),
+        ("lambda/alb", "mars", "Known: af-south-1, "),
+        ("scf", "ap-guangzho", "did you mean ap-guangzhou? Known: ap-bangkok, "),
+        ("functiongraph-otc", "eu-deu", "did you mean eu-de? Known: eu-ch2, eu-de, eu-nl"),
+        ("functiongraph-huawei", "eu-west-1", "did you mean "),
+    ] {
+        let (lines, has_errors) = told_at(place, Some(wrong), &hook(""), "");
+        let start = format!(
+            "--region: warning: {wrong}: is not known as a region of {}",
+            place.split('/').next().unwrap()
+        );
+        assert!(lines.len() == 1 && lines[0].starts_with(&start) && lines[0].contains(told), "{lines:?}");
+        assert!(!has_errors && lines[0].contains("https://"), "{lines:?}");
+    }
+    for (place, known) in [("lambda", "EU-Central-1"), ("functiongraph-otc", "eu-ch2"), ("http", "mars")] {
+        assert!(told_at(place, Some(known), &hook(""), "").0.is_empty(), "{place} {known}");
+    }
+    // What lacks the trigger is known.
+    assert_eq!(told_at("lambda/function-url", Some("eu-central-2"), &hook(""), "").0.len(), 1);
+    assert_eq!(told_at("functiongraph-otc", Some("eu-nl"), &hook(""), "").0.len(), 1);
 }
 
 #[test]

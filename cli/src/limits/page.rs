@@ -18,6 +18,7 @@ impl Kind {
             Self::VariableNameSize => "length of a variable's name",
             Self::VariableNamePattern => "form of a variable's name",
             Self::VariableReserved => "reserved names",
+            Self::RegionHas => "regions",
             Self::RegionLacks => "regions without it",
             Self::ThrottledStatus => "a throttled sender is told",
             Self::OversizedStatus => "an oversized sender is told",

@@ -1,5 +1,6 @@
 //! Table of limits: `deploy/limits.toml`, read into types.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -76,6 +77,7 @@ pub(super) enum Kind {
     VariableNameSize,
     VariableNamePattern,
     VariableReserved,
+    RegionHas,
     RegionLacks,
     ThrottledStatus,
     OversizedStatus,
@@ -195,8 +197,19 @@ impl Limit {
     }
 }
 
-/// All limits, in the order of the file.
-pub(crate) struct Limits(Vec<Limit>);
+/// Variables that a deployment of this repository sets itself, beside those that its user names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deployment {
+    platform: Platform,
+    /// Template or module.
+    pub(super) by: String,
+    /// Names, each with a value as long as a usual one.
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+/// All limits, in the order of the file, and the deployments.
+pub(crate) struct Limits(Vec<Limit>, Vec<Deployment>);
 
 /// Mistake in the table, which a test holds at none.
 #[derive(Debug, thiserror::Error)]
@@ -214,11 +227,18 @@ impl Limits {
 
     fn parse(text: &str) -> Result<Self, LimitsError> {
         let mut document = table_to_json(DeTable::parse(text)?.get_ref());
-        Ok(Self(serde_json::from_value(document["limit"].take())?))
+        let deployments =
+            document.get_mut("deployment").map_or_else(|| Value::Array(Vec::new()), Value::take);
+        Ok(Self(serde_json::from_value(document["limit"].take())?, serde_json::from_value(deployments)?))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Limit> {
         self.0.iter()
+    }
+
+    /// Returns the deployment of this repository for the platform of a place.
+    pub(super) fn deployment(&self, place: &Place) -> Option<&Deployment> {
+        self.1.iter().find(|deployment| deployment.platform == place.platform)
     }
 
     /// Returns the limits of a platform, and those of one trigger alone where one is named.
@@ -333,7 +353,8 @@ mod tests {
             assert!(!limit.note.is_empty() && !limit.says.is_empty(), "{named}");
             assert!(limit.note.ends_with('.'), "{named}");
             let is_list = matches!(limit.value, Amount::Texts(_));
-            let of_texts = [Kind::VariableNamePattern, Kind::VariableReserved, Kind::RegionLacks];
+            let of_texts =
+                [Kind::VariableNamePattern, Kind::VariableReserved, Kind::RegionHas, Kind::RegionLacks];
             assert_eq!(is_list, of_texts.contains(&limit.kind), "{named}");
             if [Kind::ThrottledStatus, Kind::OversizedStatus].contains(&limit.kind) {
                 assert!(
