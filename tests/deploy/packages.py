@@ -301,7 +301,8 @@ def check_bucket(folder: str, text: str) -> None:
     if folder == "functiongraph/otc":
         variables = (DEPLOY / folder / "variables.tf").read_text()
         (variable,) = re.findall(r'^variable "kms_id" {\n(.*?)^}', variables, re.M | re.S)
-        assert "default" not in variable.replace("no default", ""), f"{folder}: unencrypted, and nobody decided it"
+        is_asked = re.search(r"precondition {\n +condition += var\.kms_id != null\n", bucket)
+        assert "default     = null" in variable and is_asked, f"{folder}: unencrypted, and nobody decided it"
 
 
 # Of the log's line for a run (shared/src/redrive/job.rs): what alarms on a log search for.

@@ -223,6 +223,13 @@ def check_limits(module: Module) -> None:
     for row in limits.rows(platform, "region-lacks"):
         for region in row["value"]:
             module.refused("docs/limits.md", region=region)
+    if module.name == "functiongraph/otc":
+        # A bucket is encrypted, or somebody decided otherwise; without a bucket there is nothing to encrypt.
+        key = module.variables.pop("kms_id")
+        module.refused("kms_id: is not set: write the key that encrypts the bucket")
+        assert not any("obs_bucket" in address for address in module.plan(spill=False)), "a bucket without spill"
+        assert any("obs_bucket" in address for address in module.plan(kms_id="")), "an open bucket on purpose"
+        module.variables["kms_id"] = key
     region, host = {"functiongraph/otc": ("eu-ch2", "eu-ch2.sc.otc.t-systems.com"),
                     "functiongraph/huawei": ("eu-west-101", "eu-west-101.myhuaweicloud.eu")}[module.name]
     module.plan(region=region)

@@ -11,7 +11,7 @@ locals {
   domain   = local.is_swiss ? "${var.region}.sc.otc.t-systems.com" : "${var.region}.otc.t-systems.com"
   auth_url = local.is_swiss ? "https://iam-pub.${local.domain}/v3" : "https://iam.${local.domain}/v3"
 
-  is_encrypted = var.spill && var.kms_id != ""
+  is_encrypted = var.spill && var.kms_id != null && var.kms_id != ""
   kms_roles    = length(var.kms_roles) > 0 ? var.kms_roles : opentelekomcloud_identity_role_v3.key[*].display_name
 
   # The agency's temporary keys reach a custom function with each event, an http function in each request.
@@ -191,7 +191,7 @@ resource "opentelekomcloud_obs_bucket" "spill" {
   versioning = true
   # OBS of this cloud encrypts by a key that is named, and by no other way.
   dynamic "server_side_encryption" {
-    for_each = var.kms_id == "" ? [] : [1]
+    for_each = local.is_encrypted ? [1] : []
     content {
       algorithm  = "kms"
       kms_key_id = var.kms_id
@@ -267,6 +267,10 @@ resource "opentelekomcloud_obs_bucket" "spill" {
   }
   lifecycle {
     prevent_destroy = true
+    precondition {
+      condition     = var.kms_id != null
+      error_message = "kms_id: is not set: write the key that encrypts the bucket, or \"\" to leave the bucket unencrypted on purpose."
+    }
   }
 }
 

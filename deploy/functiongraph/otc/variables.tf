@@ -107,9 +107,9 @@ variable "spill" {
 }
 
 variable "kms_id" {
-  description = "The KMS key that encrypts the bucket: one of the region's own project (eu-de), because OBS takes no other. It has no default, so that nobody leaves the bucket unencrypted unawares: \"\" says so on purpose."
+  description = "The KMS key that encrypts the bucket: one of the region's own project (eu-de), because OBS takes no other. With spill it must be set, so that nobody leaves the bucket unencrypted unawares: \"\" says so on purpose."
   type        = string
-  nullable    = false
+  default     = null
 }
 
 variable "kms_roles" {
