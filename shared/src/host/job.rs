@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{HostError, Service, lambda, log_panics, poll, start};
 use crate::env::{Env, EnvProblem, RUNTIME_API};
-use crate::http::{Request, Response};
+use crate::http::{Headers, Request, Response};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
@@ -174,12 +174,9 @@ impl<J: Job> Service for OnDemand<J> {
     }
 
     fn admits(&self, head: &Request, _: usize) -> Result<usize, Response> {
-        let is_local = is_local(head);
         let problem = match (head.path.as_str(), head.method.as_str()) {
-            ("/", "POST") if is_local => return Ok(self.max_body()),
             ("/", "POST") => {
-                let advice =
-                    "a run is asked for on loopback alone: run `hookmq redrive --now`, or forward the port";
+                let Some(advice) = refusal(&head.headers, head.source_ip) else { return Ok(self.max_body()) };
                 tracing::warn!(request_id = head.request_id, source = ?head.source_ip, advice, "refused");
                 Problem::Forbidden
             }
@@ -207,14 +204,24 @@ impl<J: Job> Service for OnDemand<J> {
     }
 }
 
-/// Returns true if a request is from this machine or Pod, and nobody handed it on. The proxy of a service mesh
-/// connects from another loopback address (Istio's from 127.0.0.6), one of the machine from the same.
-fn is_local(request: &Request) -> bool {
+/// Returns why a request may not ask for a run, with the remedy; `None` if it is from this machine or Pod, and nobody
+/// handed it on. The proxy of a service mesh connects from another loopback address (Istio's from 127.0.0.6), one of
+/// the machine from the same.
+fn refusal(headers: &Headers, source_ip: Option<IpAddr>) -> Option<&'static str> {
     const OWN: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let is_handed_on = ["x-forwarded-for", "forwarded", "via"]
-        .into_iter()
-        .any(|name| request.headers.all(name).next().is_some());
-    !is_handed_on && request.source_ip.is_some_and(|source| OWN.contains(&source.to_canonical()))
+    let is_handed_on =
+        ["x-forwarded-for", "forwarded", "via"].into_iter().any(|name| headers.all(name).next().is_some());
+    match source_ip.map(|source| source.to_canonical()) {
+        _ if is_handed_on => Some("a proxy handed this on: run `hookmq redrive --now`, or forward the port"),
+        Some(source) if OWN.contains(&source) => None,
+        Some(_) => {
+            Some("a run is asked for on loopback alone: run `hookmq redrive --now`, or forward the port")
+        }
+        None => Some(
+            "TRUST_PROXIES names this peer, so a request without a proxy's field has no sender: run \
+             `hookmq redrive --now`, or leave loopback out of the redriver's TRUST_PROXIES",
+        ),
+    }
 }
 
 /// Errors in a query that asks for a run.

@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::Random;
 use crate::config::{Config, Reading, Samples};
 use crate::context::Context;
+use crate::hops::Hops;
 use crate::host::server::{Limits, Server, Stop};
 use crate::http::Headers;
 use crate::message::Message;
@@ -63,6 +64,20 @@ async fn a_run_on_demand_takes_what_is_due_or_all() {
         let headers = [(field, "127.0.0.1")].into_iter().collect();
         assert_eq!(answer_with(headers, Some("127.0.0.1"), "POST", "/", "now=1").await, 403, "{field}");
     }
+    // An address that TRUST_PROXIES names is a proxy's, and nobody knows whose a request without its field is.
+    let env = Env::of([("TRUST_PROXIES", "127.0.0.0/8, ::1")]);
+    let hops = Hops::from_env(&env).unwrap();
+    for peer in ["127.0.0.1", "::1"] {
+        let source = hops.sender(peer.parse().unwrap(), &http::HeaderMap::new());
+        assert_eq!(source, None, "{peer}");
+    }
+    let advice = |fields: &[(&'static str, &'static str)], source: Option<&str>| {
+        refusal(&fields.iter().copied().collect(), source.map(|source| source.parse().unwrap()))
+    };
+    assert!(advice(&[], None).unwrap().contains("TRUST_PROXIES names this peer"));
+    assert!(advice(&[("via", "1.1 x")], Some("::1")).unwrap().contains("a proxy handed this on"));
+    assert!(advice(&[], Some("10.0.0.7")).unwrap().contains("on loopback alone"));
+    assert_eq!(advice(&[], Some("127.0.0.1")), None);
     let answer = |method, path, query| answer_to(Some("127.0.0.1"), method, path, query);
     for (method, path, query, status) in [
         ("POST", "/", "", 200),
