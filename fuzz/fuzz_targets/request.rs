@@ -131,7 +131,12 @@ fuzz_target!(|data: &[u8]| {
         }
         Verdict::Fetch(address, request) => {
             let document = Some(request.body.clone());
-            let _ = source.check_with("h", *request, NOW, &[Fetched { address, document, is_latest: true, is_unknown: false }]);
+            let _ = source.check_with(
+                "h",
+                *request,
+                NOW,
+                &[Fetched { address, document, is_latest: true, is_unknown: false }],
+            );
         }
         _ => {}
     }
