@@ -263,7 +263,10 @@ def check_right_breaks() -> None:
             raise AssertionError(f"{folder}: {name}: nothing noticed")
     # A call of the store that is new needs a right that is new.
     store = (support.ROOT / "shared/src/store/s3/mod.rs").read_text()
-    assert {*re.findall(r"\bMethod::([A-Z]+)\b", store), "LIST"} == set(COS) == set(OBS), "a call without a right"
+    calls = {*re.findall(r"\bMethod::([A-Z]+)\b", store), "LIST"}
+    assert calls == set(COS) == set(OBS) == set().union(*(each for each, _ in STORE["redrive"])), "a call without a right"
+    client = (support.ROOT / "shared/src/queue/tdmq/client.rs").read_text()
+    assert re.findall(r'"x-tc-action", "(\w+)"', client) == ["SendMessages"], "a call without a right"
 
 
 def check_triggers(folder: str, text: str) -> None:
