@@ -8,9 +8,12 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Claim, DATAREF, ORIGINALREF};
+use super::{Claim, DATAREF, Format, ORIGINALREF};
 use crate::delivery::Delivery;
 use crate::json;
+
+/// Media type of the envelope, in the spelling that every CloudEvents SDK looks up: without a parameter.
+const ENVELOPE: &str = "application/cloudevents+json";
 
 /// Context attributes of a delivery, including extensions. `webhookheaders` is kept apart, because it is
 /// large and goes into the envelope only.
@@ -61,8 +64,13 @@ impl Attributes {
         }
     }
 
-    /// Converts the attributes to message properties, named as in the RocketMQ binding of CloudEvents.
-    pub(super) fn properties(self) -> Vec<(Cow<'static, str>, String)> {
+    /// Converts the attributes to message properties, named as in the RocketMQ binding of CloudEvents, in which
+    /// `CE_contenttype` decides how a message is read. With the type of an envelope, the text is the whole event
+    /// (structured mode), and a reader that finds `CE_specversion` would take the envelope for the event's data.
+    /// Otherwise the attributes are the event's, and the text is its data (binary mode).
+    pub(super) fn properties(self, format: Format, delivery: &Delivery) -> Vec<(Cow<'static, str>, String)> {
+        let is_structured = format == Format::CloudEvents;
+        let content_type = if is_structured { Some(ENVELOPE) } else { usable_type(delivery) };
         let name = |attribute| match attribute {
             "specversion" => "CE_specversion",
             "id" => "CE_id",
@@ -78,7 +86,11 @@ impl Attributes {
             ORIGINALREF => "CE_webhookoriginalref",
             _ => "CE_partitionkey",
         };
-        self.0.into_iter().map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value)).collect()
+        let content_type = content_type.map(|value| (Cow::Borrowed("CE_contenttype"), value.to_owned()));
+        let attributes =
+            self.0.into_iter().filter(|(attribute, _)| !is_structured || *attribute != "specversion");
+        let attributes = attributes.map(|(attribute, value)| (Cow::Borrowed(name(attribute)), value));
+        content_type.into_iter().chain(attributes).collect()
     }
 
     /// Builds the event as one JSON object, with `original`, the encrypted body as it was received, if it is
@@ -202,10 +214,15 @@ fn is_json_type(content_type: &str) -> bool {
 /// Returns the content type of the body, or `application/octet-stream` if it is unusable: without a type,
 /// CloudEvents would take the body for JSON.
 fn content_type(delivery: &Delivery) -> &str {
-    match delivery.content_type.as_deref() {
-        Some(t) if !t.is_empty() && t.len() <= 256 && t.bytes().all(|b| (b' '..=b'~').contains(&b)) => t,
-        _ => "application/octet-stream",
-    }
+    usable_type(delivery).unwrap_or("application/octet-stream")
+}
+
+/// Returns the content type of the body if it is one that an attribute can hold.
+fn usable_type(delivery: &Delivery) -> Option<&str> {
+    let is_usable = |kind: &&str| {
+        !kind.is_empty() && kind.len() <= 256 && kind.bytes().all(|b| (b' '..=b'~').contains(&b))
+    };
+    delivery.content_type.as_deref().filter(is_usable)
 }
 
 /// Returns the sender's trace context if it is well-formed (W3C Trace Context, version 00).

@@ -266,7 +266,8 @@ impl Recipe<'_> {
                 Err(_) => return Err(Unrenderable::NotText),
             },
         };
-        Ok(Message { id: delivery.id.clone(), topic, text, key, tag, properties: attributes.properties() })
+        let properties = attributes.properties(self.format, delivery);
+        Ok(Message { id: delivery.id.clone(), topic, text, key, tag, properties })
     }
 }
 
@@ -354,6 +355,29 @@ pub(crate) mod tests {
         assert_eq!(property("CE_partitionkey"), Some("1"));
         assert_eq!(property("CE_webhookheaders"), None);
         assert_eq!(message.properties.len(), 11);
+    }
+
+    /// `CE_contenttype` decides how CloudEvents' RocketMQ binding reads a message.
+    #[test]
+    fn the_properties_say_whether_the_text_is_the_event_or_its_data() {
+        let properties = |format, content_type| {
+            let message = render(&delivery(b"{}", content_type), format).unwrap();
+            let property = |name: &str| {
+                let found = message.properties.iter().find(|(n, _)| n == name);
+                found.map(|(_, value)| value.clone())
+            };
+            assert!(["CE_id", "CE_type", "CE_source", "CE_time"].iter().all(|name| property(name).is_some()));
+            (property("CE_contenttype"), property("CE_specversion"), property("CE_datacontenttype"))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let (json, odd) = ("application/json; charset=utf-8", "text/\u{e9}");
+        let (event, octets) = ("application/cloudevents+json", "application/octet-stream");
+        assert_eq!(properties(Format::CloudEvents, Some(json)), (text(event), None, text(json)));
+        assert_eq!(properties(Format::CloudEvents, None), (text(event), None, text(octets)));
+        assert_eq!(properties(Format::Raw, Some(json)), (text(json), text("1.0"), text(json)));
+        for content_type in [None, Some(odd)] {
+            assert_eq!(properties(Format::Raw, content_type), (None, text("1.0"), text(octets)));
+        }
     }
 
     #[test]
