@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookmq_shared::config::{Config, HOOKS, HOOKS_FILE, Hook, Reading, Samples};
+use hookmq_shared::config::{Config, HOOKS, HOOKS_FILE, Hook, Reading, Samples, Severity};
 use hookmq_shared::context::Context;
 use hookmq_shared::env::{Env, EnvProblem};
 use hookmq_shared::host;
@@ -15,7 +15,7 @@ use hookmq_shared::queue::{Client, Queue as _, Target, Vendor};
 use hookmq_shared::spill::Spill;
 
 use crate::limits::{EnvFile, Judged, Limits, LimitsError, Place, Settings, judge};
-use crate::{Exit, complain, live};
+use crate::{Exit, asyncapi, complain, live};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Region of the deployment, for --deploy
     #[arg(long, requires = "deploy")]
     region: Option<String>,
+    /// Print the channels and messages of the hooks as an AsyncAPI 3 document, and nothing else
+    #[arg(long, conflicts_with_all = ["url", "live", "deploy"])]
+    asyncapi: bool,
 }
 
 /// Reads the named file, else the one that a function would read in this folder and environment.
@@ -62,6 +65,9 @@ pub(crate) async fn run(args: &Args) -> Exit {
     let context = Context { env, ..Context::system() };
     let with = Reading::new(&context.env, Samples::Refused);
     let config = hooks(file, with);
+    if args.asyncapi {
+        return described(&config);
+    }
     for mistake in &config.mistakes {
         crate::say!("{mistake}");
     }
@@ -139,6 +145,18 @@ pub(crate) async fn run(args: &Args) -> Exit {
         exit = met;
     }
     if errors { Exit::Configuration } else { exit }
+}
+
+/// Prints the channels and messages of the hooks, if all of them are sound.
+fn described(config: &Config) -> Exit {
+    let mut mistakes =
+        config.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).peekable();
+    if mistakes.peek().is_some() || config.broken().next().is_some() {
+        mistakes.for_each(complain);
+        complain("a document would lack the broken hooks: mend them first");
+        return Exit::Configuration;
+    }
+    crate::print(format!("{:#}\n", asyncapi::document(config)).as_bytes())
 }
 
 /// Notes the hooks whose sender may repeat a request that is then too old.

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line prints")]
 
+mod asyncapi;
 mod batch;
 mod check;
 mod client;

@@ -191,10 +191,13 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "differential",
-        shows: "the providers' libraries and hookmq differ only where a rule says why",
-        budget: 45,
+        shows: "the providers' libraries and hookmq differ only where a rule says why, and AsyncAPI's parser agrees",
+        budget: 60,
         after: &[INSTALL],
-        short: &["python3 -m tests.in_venv differential.libraries"],
+        short: &[
+            "python3 -m tests.in_venv differential.libraries",
+            "python3 -m tests.in_venv differential.asyncapi",
+        ],
         ..WAIT
     },
     Step {

@@ -134,6 +134,12 @@ impl Hook {
         delivery.retain_headers(|name, _| self.keeps_header(name));
     }
 
+    /// Returns the patterns of the events that are forwarded, as the hooks file spells them; `None` for all events.
+    #[cfg(feature = "catalog")]
+    pub fn wanted(&self) -> Option<Vec<String>> {
+        Some(self.events.as_ref()?.iter().map(ToString::to_string).collect())
+    }
+
     /// Returns the rule by which the delivery is acknowledged and dropped; `None` if it is forwarded, as each is
     /// whose event cannot be read.
     pub fn drops(&self, delivery: &Delivery) -> Option<String> {
