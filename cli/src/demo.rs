@@ -249,3 +249,24 @@ fn is_carried(envelope: &str, text: &str) -> Fallible<()> {
         Err("the message in the queue does not carry the body byte for byte".into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_messages_of_the_demo_are_as_the_contract_says() {
+        let schema = serde_json::from_str(include_str!("../../docs/message.schema.json")).unwrap();
+        let schema = jsonschema::draft202012::new(&schema).unwrap();
+        let house = House::start().await.unwrap();
+        assert!(house.send_all().await.unwrap());
+        let messages = house.emulator.messages();
+        assert!(messages.len() > 50, "{}", messages.len());
+        for message in messages {
+            let envelope = serde_json::from_str(&message.text).unwrap();
+            let broken: Vec<String> = schema.iter_errors(&envelope).map(|error| error.to_string()).collect();
+            assert!(broken.is_empty(), "{broken:?} in {}", message.text);
+        }
+        house.stop().await;
+    }
+}

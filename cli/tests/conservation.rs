@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
+use serde_json::Value;
+
 const HOOKMQ: &str = env!("CARGO_BIN_EXE_hookmq");
 
 /// Builds the functions beside `hookmq`, because a test of the workspace builds only their tests. `hookmq` is
@@ -43,7 +45,12 @@ fn what_was_acknowledged_is_in_the_queue() {
         ["--seed", "2", "--faults", "all", "--vendor", "rocketmq", "--hooks", "9"],
         ["--seed", "3", "--faults", "all", "--vendor", "tdmq", "--spill", "never"],
     ];
-    let runs = runs.map(|run| thread::spawn(move || (run, torture(&run))));
+    let kept = tempfile::tempdir().unwrap();
+    let folder = |run: &[&str]| kept.path().join(run[1]);
+    let runs = runs.map(|run| {
+        let folder = folder(&run);
+        thread::spawn(move || (run, torture(&[&run[..], &["--keep", folder.to_str().unwrap()]].concat())))
+    });
     for (run, output) in runs.map(|run| run.join().unwrap()) {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(
@@ -53,7 +60,28 @@ fn what_was_acknowledged_is_in_the_queue() {
         );
         let faults = text.lines().find(|line| line.starts_with("faults")).unwrap();
         assert!(faults.contains("kill-forwarder"), "{faults}");
+        keeps_the_contract(&folder(&run).join("messages.jsonl"));
     }
+}
+
+/// Checks the texts of messages against docs/message.schema.json, but for those of the hooks with `format = "raw"`.
+fn keeps_the_contract(messages: &Path) {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/message.schema.json")).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    let (mut envelopes, text) = (0, std::fs::read_to_string(messages).unwrap());
+    for line in text.lines() {
+        let text: String = serde_json::from_str(line).unwrap();
+        if !text.starts_with("{\"specversion\":") {
+            continue;
+        }
+        // The body is the last member, and some bodies have numbers that this parser does not read.
+        let rest = text.split_once(r#"","data":"#).map(|(rest, _)| format!(r#"{rest}","data":null}}"#));
+        let envelope: Value = serde_json::from_str(rest.as_deref().unwrap_or(&text)).unwrap();
+        let broken: Vec<String> = schema.iter_errors(&envelope).map(|error| error.to_string()).collect();
+        assert!(broken.is_empty(), "{broken:?} in {text}");
+        envelopes += 1;
+    }
+    assert!(envelopes > 100, "{envelopes} of {} messages are envelopes", text.lines().count());
 }
 
 #[cfg(target_os = "linux")]

@@ -107,7 +107,7 @@ pub(crate) struct Args {
     /// Concurrent senders
     #[arg(long, value_name = "K", default_value_t = 24)]
     concurrency: usize,
-    /// Keep everything in this folder, which must be new: configuration, plan, store and logs
+    /// Keep everything in this folder, which must be new: configuration, plan, store, logs and messages
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// The forwarder's binary; default: `tdmq` or `rocketmq` beside this one

@@ -7,14 +7,16 @@
 //! store                  a link: to `good`, or to `broken`, which is a file instead of a folder
 //! good/                  the store itself
 //! logs/                  with --keep
+//! messages.jsonl         with --keep: the texts of the queue's messages, a JSON string a line
 //! ```
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use hookmq_emulator::{Config as EmulatorConfig, KeyPair, Topics};
+use hookmq_emulator::{Config as EmulatorConfig, KeyPair, StoredMessage, Topics};
+use serde_json::Value;
 
 use super::Fallible;
 use super::hooks::{self, Hook};
@@ -27,7 +29,7 @@ pub(super) struct Site {
     hooks: &'static [Hook],
     topics: Vec<String>,
     keys: Vec<KeyPair>,
-    /// True if the processes write logs (`--keep`).
+    /// True if logs and messages are kept (`--keep`).
     has_logs: bool,
 }
 
@@ -67,6 +69,19 @@ impl Site {
     /// Returns the log file of a process; `None` without `--keep`.
     pub(super) fn log(&self, name: &str) -> Option<PathBuf> {
         self.has_logs.then(|| self.path("logs").join(format!("{name}.log")))
+    }
+
+    /// Keeps the texts of messages; does nothing without `--keep`.
+    pub(super) fn keep_messages(&self, messages: &[StoredMessage]) -> io::Result<()> {
+        if !self.has_logs {
+            return Ok(());
+        }
+        let path = self.path("messages.jsonl");
+        let mut file = BufWriter::new(fs::OpenOptions::new().create(true).append(true).open(path)?);
+        for message in messages {
+            writeln!(file, "{}", Value::from(message.text.as_str()))?;
+        }
+        file.flush()
     }
 
     /// Writes the hooks file, in which the hooks at the indices in `mistyped` have a topic that does not

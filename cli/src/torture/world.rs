@@ -186,6 +186,9 @@ impl World {
         // Locked before the emulator is emptied: with the lock held, every message taken is entered.
         let mut ledger = self.ledger();
         let taken = self.emulator.take();
+        if let Err(error) = self.site.keep_messages(&taken.0) {
+            self.troubles().failures.push(format!("messages are not kept: {error}"));
+        }
         harvest::enter(self, taken, &mut ledger, &mut self.met());
     }
 

@@ -380,6 +380,40 @@ pub(crate) mod tests {
         }
     }
 
+    /// Returns the block of docs/messages.md that is marked with this word.
+    fn documented(word: &str) -> Value {
+        let page = include_str!("../../../docs/messages.md");
+        let (_, block) = page.split_once(&format!("```json {word}\n")).unwrap();
+        serde_json::from_str(block.split_once("\n```").unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn messages_are_as_the_page_of_the_contract_shows_them() {
+        let body = br#"{"ref":"refs/heads/main","repository":{"full_name":"octocat/hello-world"}}"#;
+        let mut event = delivery(body, Some("application/json"));
+        let content = event.content_mut();
+        content.id = "72d3162e-cc78-11e3-81ab-4c9367dc0958".into();
+        content.headers = vec![
+            ("content-type".into(), "application/json".into()),
+            ("x-github-event".into(), "push".into()),
+        ];
+        let topic = Template::parse("t").unwrap();
+        let made = |format| Recipe { source_uri: "", ..recipe(&topic, format) };
+        let properties = |message: &Message| {
+            let keys = ("KEYS".to_owned(), Value::from(message.id.clone()));
+            let own = message.properties.iter().map(|(name, value)| (name.to_string(), value.clone().into()));
+            [keys].into_iter().chain(own).collect::<Value>()
+        };
+        let whole = made(Format::CloudEvents).render(&event).unwrap();
+        let parsed = |message: &Message| serde_json::from_str::<Value>(&message.text).unwrap();
+        assert_eq!((parsed(&whole), properties(&whole)), (documented("envelope"), documented("properties")));
+        let raw = made(Format::Raw).render(&event).unwrap();
+        assert_eq!((parsed(&raw), properties(&raw)), (documented("raw"), documented("raw-properties")));
+        let claim = Claim { body: "s3://bucket/claims/tdmq/github/0b4f".into(), original: None };
+        let reference = made(Format::CloudEvents).refer(&event, &claim).unwrap();
+        assert_eq!(parsed(&reference), documented("reference"));
+    }
+
     #[test]
     fn a_reference_can_be_moved() {
         let mut event = delivery(br#"{"a":1}"#, Some("application/json"));

@@ -3,6 +3,7 @@
 //! `world` and `rotation` each take the log of their process, so no binary uses both.
 #![allow(dead_code, unreachable_pub, reason = "each binary compiles the whole kit and uses a part of it")]
 
+pub(crate) mod contract;
 pub(crate) mod extension;
 pub(crate) mod host;
 pub(crate) mod outage;

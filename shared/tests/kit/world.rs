@@ -171,6 +171,7 @@ impl World {
         let messages = self.emulator.messages();
         let mut record = RECORD.lock().unwrap();
         for message in &messages {
+            super::contract::assert_kept(&message.text);
             record.extend_from_slice(message.text.as_bytes());
             record.extend_from_slice(format!("{:?} {:?}", message.properties, message.headers).as_bytes());
         }

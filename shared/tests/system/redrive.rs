@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookmq_emulator::{Config as EmulatorConfig, Emulator, Fault, FaultKind, sample};
+use hookmq_emulator::{Config as EmulatorConfig, Emulator, Fault, FaultKind, StoredMessage, sample};
 use hookmq_shared::clock::{Clock, Random, Timestamp};
 use hookmq_shared::config::{Config, Reading, Samples};
 use hookmq_shared::context::Context;
@@ -169,7 +169,11 @@ impl<Q: Vendored> Yard<Q> {
     fn queued(&self, topic: &str) -> Vec<Value> {
         let messages = self.emulator.messages();
         let here = messages.iter().filter(|message| message.topic.ends_with(topic));
-        here.map(|message| serde_json::from_str(&message.text).unwrap()).collect()
+        let parsed = |message: &StoredMessage| {
+            crate::kit::contract::assert_kept(&message.text);
+            serde_json::from_str(&message.text).unwrap()
+        };
+        here.map(parsed).collect()
     }
 
     fn calls(&self) -> Calls {
