@@ -62,13 +62,8 @@ fn envelope() -> Value {
 }
 
 fn channel(hook: &Hook, target: &Target, recipe: &Recipe<'_>, name: &str) -> Value {
-    let outline = outline(recipe.topic);
-    let address = match target.vendor() {
-        Vendor::Tdmq => format!("persistent://{outline}"),
-        Vendor::Rocketmq => outline,
-    };
     let mut channel = json!({
-        "address": address,
+        "address": outline(recipe.topic),
         "title": format!("Topic of the hook {} on {}", hook.name, target.name()),
         "messages": { "delivery": { "$ref": format!("#/components/messages/{name}") } },
     });
@@ -199,7 +194,7 @@ mod tests {
         let channels = document["channels"].as_object().unwrap();
         assert_eq!(channels.keys().collect::<Vec<_>>(), ["a-rocketmq", "a-tdmq", "b-rocketmq"]);
         let channel = &channels["a-tdmq"];
-        assert_eq!(channel["address"], "persistent://t/n/{event}-{json_a_b}");
+        assert_eq!(channel["address"], "t/n/{event}-{json_a_b}");
         assert_eq!(channel["parameters"]["event"]["enum"], json!(["push"]));
         assert_eq!(channel["parameters"]["json_a_b"]["location"], "$message.payload#/data/a/b");
         let messages = &document["components"]["messages"];

@@ -86,7 +86,7 @@ def sent() -> list[dict]:
 
 
 def channel_of(channels: list[dict], message: dict) -> dict:
-    topic = message["topic"] if message["vendor"] == "rocketmq" else f"persistent://{message['topic']}"
+    topic = message["topic"]
     spelled = lambda channel: re.sub(r"\\\{[A-Za-z0-9_-]+\\\}", "[A-Za-z0-9_-]{1,64}", re.escape(channel["address"]))
     found = [channel for channel in channels if re.fullmatch(spelled(channel), topic)]
     assert len(found) == 1, (topic, [channel["address"] for channel in channels])
