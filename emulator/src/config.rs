@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use crate::spec::{KeyPair, Lookup, Vendor};
+use crate::store::StoredMessage;
 
 /// The credentials and names of [`Config::default`], which are published and therefore worthless anywhere
 /// else.
@@ -63,6 +65,11 @@ const TDMQ_REGIONS: [&str; 17] = [
 /// The wall clock, against which signatures and tokens are checked, and which sets the `Date` header.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
+/// A broker behind the emulator: takes each message before the emulator answers that it has it. The error is what the
+/// client is told.
+pub type Behind =
+    Arc<dyn Fn(StoredMessage) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
 /// Settings of an [`Emulator`](crate::Emulator). Start from [`Config::default`].
 #[derive(Clone)]
 pub struct Config {
@@ -95,6 +102,8 @@ pub struct Config {
     pub token_ttl: Duration,
     /// The emulator's clock, to which `clock_offset_s` faults are added.
     pub clock: Clock,
+    /// Broker that must have a message before the emulator does; `None` for none.
+    pub behind: Option<Behind>,
     /// True if messages and requests are kept. Without them a long run takes little memory; they are counted
     /// in either case.
     pub keeps: bool,
@@ -131,6 +140,7 @@ impl Default for Config {
             }],
             token_ttl: Duration::from_secs(24 * 60 * 60),
             clock: Arc::new(system_clock),
+            behind: None,
             keeps: true,
         }
     }

@@ -84,7 +84,9 @@ use std::{io, net::SocketAddr, sync::Arc, sync::atomic::Ordering};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use config::{Clock, Config, HuaweiCredential, IamUser, PathForm, TencentCredential, Topics, sample};
+pub use config::{
+    Behind, Clock, Config, HuaweiCredential, IamUser, PathForm, TencentCredential, Topics, sample,
+};
 pub use faults::{Fault, FaultKind};
 pub use s3::{Conditions, ListingOrder, S3, S3Calls, S3Config, S3Object};
 use service::Shared;

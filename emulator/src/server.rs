@@ -100,7 +100,12 @@ impl Connection {
         };
 
         let arrival = Arrival { head: &head, body: &body, body_length, connection: self.number, reused };
-        let verdict = self.shared.judge(vendor, &arrival);
+        let mut verdict = self.shared.judge(vendor, &arrival);
+        if let Some(message) = verdict.stored.take()
+            && let Some(ending) = self.shared.publish(message).await
+        {
+            verdict.ending = ending;
+        }
         if !verdict.latency.is_zero() {
             tokio::time::sleep(verdict.latency).await;
         }

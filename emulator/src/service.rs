@@ -15,7 +15,7 @@ use crate::{
     gather::Gathering,
     reply::{Call, Reply},
     spec::Vendor,
-    store::{SeenRequest, State, header},
+    store::{SeenRequest, State, StoredMessage, header},
 };
 
 /// Upper bound on the emulator's clock: 9999-01-01, which every date format can still write.
@@ -42,6 +42,8 @@ pub(crate) struct Arrival<'a> {
 /// The ending of a request, its delay, the size of the group that waits with it, and the emulator's time.
 pub(crate) struct Verdict {
     pub(crate) ending: Ending,
+    /// The message that was stored, if there is a broker that must have it too.
+    pub(crate) stored: Option<StoredMessage>,
     pub(crate) latency: Duration,
     pub(crate) gather: usize,
     pub(crate) now: OffsetDateTime,
@@ -90,6 +92,8 @@ impl Shared {
             reply
         });
 
+        let publishes = stored && self.config.behind.is_some();
+        let stored_message = state.messages.last().filter(|_| publishes).cloned();
         let (outcome, status) = ending.summary();
         state.counts.request(connection);
         if stored {
@@ -97,7 +101,7 @@ impl Shared {
         }
         if !self.config.keeps {
             state.messages.clear();
-            return Verdict { ending, latency: met.latency, gather: met.gather, now };
+            return Verdict { ending, stored: stored_message, latency: met.latency, gather: met.gather, now };
         }
         let signed_at = header(&head.headers, "x-tc-timestamp").or(header(&head.headers, "x-sdk-date"));
         state.requests.push(SeenRequest {
@@ -115,13 +119,25 @@ impl Shared {
             status,
             stored,
         });
-        Verdict { ending, latency: met.latency, gather: met.gather, now }
+        Verdict { ending, stored: stored_message, latency: met.latency, gather: met.gather, now }
+    }
+
+    /// Hands a stored message to the broker behind the emulator. If that one does not take it, the message is taken back,
+    /// and the service answers with an error after which it may be stored.
+    pub(crate) async fn publish(&self, message: StoredMessage) -> Option<Ending> {
+        let behind = self.config.behind.as_ref()?;
+        let (vendor, id) = (message.vendor, message.message_id.clone());
+        let why = behind(message).await.err()?;
+        let (code, status) = vendor.spec().errors.iter().find_map(|(_, known)| known.unsettled())?;
+        let ending = Ending::Whole((vendor.spec().error)(status, code, &why));
+        self.state().withdraw(&id, &ending);
+        Some(ending)
     }
 }
 
 impl Ending {
     /// Returns the outcome and the HTTP status for the record.
-    fn summary(&self) -> (String, Option<u16>) {
+    pub(crate) fn summary(&self) -> (String, Option<u16>) {
         match self {
             Self::Whole(reply) | Self::Truncated(reply) | Self::Slow(reply, _) => {
                 (reply.outcome.clone(), Some(reply.status.as_u16()))

@@ -83,6 +83,18 @@ pub enum Known {
     Tokens,
 }
 
+impl Known {
+    /// Returns code and status of an error after which the message may be stored.
+    pub(crate) fn unsettled(self) -> Option<(&'static str, StatusCode)> {
+        match self {
+            Self::Error { code, status, may_store: true, .. } => {
+                Some((code, StatusCode::from_u16(status).ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Builds an error that stores nothing.
 pub(crate) const fn refused(code: &'static str, status: u16, message: &'static str) -> Known {
     Known::Error { code, status, message, may_store: false }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{faults::Fault, spec::Vendor};
+use crate::{faults::Fault, service::Ending, spec::Vendor};
 
 /// A message as a consumer would receive it, with details of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,6 +129,18 @@ impl State {
     pub(crate) fn next_number(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
+    }
+
+    /// Removes a message that the broker behind the emulator did not take, and records the answer that its client got.
+    pub(crate) fn withdraw(&mut self, id: &str, ending: &Ending) {
+        let Some(place) = self.messages.iter().rposition(|message| message.message_id == id) else { return };
+        self.messages.remove(place);
+        self.counts.messages -= 1;
+        // The n-th message belongs to the n-th request with `stored` set.
+        if let Some(request) = self.requests.iter_mut().filter(|request| request.stored).nth(place) {
+            request.stored = false;
+            (request.outcome, request.status) = ending.summary();
+        }
     }
 
     pub(crate) fn clear(&mut self) {

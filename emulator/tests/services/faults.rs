@@ -1,9 +1,13 @@
 //! Tests of each fault over a real connection, and of the control paths.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use crate::kit::*;
-use hookmq_emulator::{Emulator, Fault, FaultKind, Vendor};
+use hookmq_emulator::{Behind, Config, Emulator, Fault, FaultKind, Vendor};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -60,6 +64,40 @@ async fn an_error_has_the_code_status_text_and_headers_asked_for() {
     assert_eq!(tdmq(&emulator, "x").send(&emulator).await.status, 200);
     assert_eq!(dms(&emulator, "x").send(&emulator).await.status, 500);
     assert_eq!(iam(&emulator, &iam_body()).send(&emulator).await.status, 500);
+}
+
+#[tokio::test]
+async fn the_broker_behind_has_a_message_before_the_answer_says_so() {
+    let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+    let broker = Arc::clone(&taken);
+    let behind: Behind = Arc::new(move |message| {
+        let broker = Arc::clone(&broker);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            if message.text.contains("refused") {
+                return Err(format!("no room for {}", message.topic));
+            }
+            broker.lock().unwrap().push(message.text);
+            Ok(())
+        })
+    });
+    let emulator = start_with(Config { behind: Some(behind), ..config() }).await;
+    assert_eq!(tdmq(&emulator, "first").send(&emulator).await.code(), "none");
+    let refused = tdmq(&emulator, "refused").send(&emulator).await;
+    assert_eq!(refused.code(), "FailedOperation.SendMessageTimeoutError");
+    assert!(String::from_utf8_lossy(&refused.body).contains(TDMQ_TOPIC));
+    assert_eq!(dms(&emulator, "refused").send(&emulator).await.status, 504);
+    assert_eq!(dms(&emulator, "second").send(&emulator).await.status, 200);
+    let texts = |emulator: &Emulator| emulator.messages().into_iter().map(|m| m.text).collect::<Vec<_>>();
+    assert_eq!(*taken.lock().unwrap(), ["first", "second"]);
+    assert_eq!(texts(&emulator), ["first", "second"]);
+    let stored: Vec<_> = emulator.requests().iter().map(|seen| seen.stored).collect();
+    assert_eq!(stored, [true, false, false, true]);
+    // A request that stores nothing reaches no broker, and one that a fault hides does.
+    emulator.set_faults(vec![Fault::new(FaultKind::Throttle), Fault::new(FaultKind::StoredReset)]);
+    tdmq(&emulator, "third").send(&emulator).await;
+    assert!(tdmq(&emulator, "fourth").try_send(&emulator).await.is_err());
+    assert_eq!(*taken.lock().unwrap(), ["first", "second", "fourth"]);
 }
 
 #[tokio::test]
