@@ -11,7 +11,7 @@ use super::hook::is_name;
 use crate::env::{Env, EnvProblem};
 use crate::queue::credentials::HUAWEI;
 use crate::queue::rocketmq::{AUTH_URL, OTHER_PROJECT, PROJECT};
-use crate::queue::spec::KeyKind;
+use crate::queue::spec::{KeyKind, TargetKey};
 use crate::queue::{Target, Vendor};
 use crate::reader::{At, Table};
 use crate::secret::SecretRef;
@@ -100,7 +100,7 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         }
         set.push((key, text.value.to_owned()));
     }
-    let mut settings = BTreeMap::new();
+    let mut settings = one_route(vendor, &set, table);
     if set.iter().any(|(key, _)| key.kind != KeyKind::Plain) {
         settings.extend(vendor.spec().logins().map(|variable| (variable, None)));
     }
@@ -114,6 +114,33 @@ fn read(name: &At<&str>, table: &Table<'_>) -> Option<Named> {
         table.error("auth_url", "a target has an access key or a user, not both: leave one of them out");
     }
     Some(Named { target: Target::named(name.value, vendor), settings })
+}
+
+/// Unsets the environment's variables of the other route than that of the target's keys. A target that chooses
+/// the native route takes nothing of it from the environment either, so that it connects without credentials
+/// if it has none.
+fn one_route(
+    vendor: Vendor,
+    set: &[(&'static TargetKey, String)],
+    table: &Table<'_>,
+) -> BTreeMap<&'static str, Option<String>> {
+    let spec = vendor.spec();
+    let first = |native| set.iter().map(|(key, _)| *key).find(|key| spec.is_native(key) == Some(native));
+    let (native, http) = (first(true), first(false));
+    if let (Some(native), Some(http)) = (native, http) {
+        let message = format!(
+            "is of the native route, and {} is of the HTTP API: leave one of them out, a target has one route",
+            http.name
+        );
+        table.error(native.name, message);
+    }
+    let chooses = set.iter().any(|(key, _)| spec.native_keys.first() == Some(&key.name));
+    let is_other = |key: &&TargetKey| match spec.is_native(key) {
+        Some(true) => chooses || http.is_some(),
+        Some(false) => native.is_some(),
+        None => false,
+    };
+    spec.target_keys.iter().filter(is_other).map(|key| (key.variable, None)).collect()
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl<'k> Keyring<'k> {
         Self { env, vault, trusting: true }
     }
 
-    pub(super) const fn env(&self) -> &'k Env {
+    pub(in crate::queue) const fn env(&self) -> &'k Env {
         self.env
     }
 

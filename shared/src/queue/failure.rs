@@ -135,6 +135,8 @@ pub struct Failure {
     pub unread: bool,
     /// True if no answer came in time: another attempt may well store another copy.
     pub timed_out: bool,
+    /// True if no further attempt is made, whatever the class says.
+    pub is_last: bool,
     /// Lock-out that a few such failures cause, if the failure is about the key.
     pub lock: Lock,
 }
@@ -154,6 +156,7 @@ impl Failure {
             scope: Scope::Topic,
             unread: false,
             timed_out: false,
+            is_last: false,
             lock: Lock::Nothing,
         }
     }

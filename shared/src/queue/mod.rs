@@ -8,6 +8,7 @@ mod flow;
 pub mod memory;
 mod outage;
 pub mod probe;
+pub mod remoting;
 pub mod retry;
 pub mod rocketmq;
 pub mod spec;

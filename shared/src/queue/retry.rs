@@ -348,6 +348,7 @@ impl Courier {
         let remaining = end.and_then(|end| end.checked_duration_since(Instant::now()));
         let room = remaining.and_then(|left| left.checked_sub(asked)).filter(|_| !so_far.is_last);
         let again = |has_other_key: &bool| match failure.class.retry() {
+            _ if failure.is_last => false,
             Retry::Never => false,
             Retry::IfCredentialsChanged => first && *has_other_key,
             Retry::Once => first,

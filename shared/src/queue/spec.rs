@@ -32,6 +32,8 @@ pub struct Spec {
     pub sends_a_second: u32,
     /// Keys of a `[targets.NAME]` table.
     pub(crate) target_keys: &'static [TargetKey],
+    /// Names of the keys of the native route alone, the first of which chooses it; empty without such a route.
+    pub(crate) native_keys: &'static [&'static str],
     /// Sets of variables with credentials, in the order in which they are tried.
     pub(crate) families: &'static [Family],
     /// Variables of which one at least is set if the vendor is set up.
@@ -85,6 +87,13 @@ pub(crate) const fn key(name: &'static str, variable: &'static str, kind: KeyKin
 }
 
 impl Spec {
+    /// Returns the route of a key that is of one route alone: true for the native one.
+    pub(crate) fn is_native(&self, key: &TargetKey) -> Option<bool> {
+        // Every route has a bound on messages.
+        let is_shared = self.native_keys.is_empty() || key.name == "max_message";
+        (!is_shared).then(|| self.native_keys.contains(&key.name))
+    }
+
     /// Returns all variables from which the vendor's credentials are read.
     pub(crate) fn logins(&self) -> impl Iterator<Item = &'static str> {
         let own = self.target_keys.iter().filter(|key| key.kind != KeyKind::Plain).map(|key| key.variable);

@@ -1,4 +1,5 @@
-//! Client of the "Sending Messages" API of DMS for RocketMQ.
+//! Client of RocketMQ's queues: the "Sending Messages" API of DMS, or the native route where the environment names
+//! a name server ([`remoting`]).
 
 mod probe;
 
@@ -12,7 +13,7 @@ use super::iam::{IamTokens, Login, is_project_id};
 use super::path::{Forms, PathForm, is_unknown};
 use super::sign::{Head, sign};
 use super::wire::{self, Limit};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::context::Context;
 use crate::env::{Env, EnvProblem};
 use crate::message::Message;
@@ -22,7 +23,7 @@ use crate::queue::breaker::Fingerprint;
 use crate::queue::credentials::{Credentials, Family, HUAWEI, Keyring};
 use crate::queue::failure::{Accepted, Exchange, Failure, Private};
 use crate::queue::retry::{Attempt, Courier, Identity, Outgoing, limit};
-use crate::queue::{Class, Open, Queue, Receipt, SendError, Until, Vendor};
+use crate::queue::{Class, Open, Queue, Receipt, SendError, Until, Vendor, remoting};
 use crate::vault::{Lender, Vault};
 
 const CONTENT_TYPE: &str = "application/json";
@@ -43,6 +44,9 @@ struct Inner {
     /// Forms that stored a message where the environment or the host's name led to the other one.
     learned: Forms,
     vault: Vault,
+    /// Routes and connections of the native route, once a message takes it.
+    producer: OnceLock<remoting::Producer>,
+    clock: Clock,
 }
 
 impl Client {
@@ -50,10 +54,31 @@ impl Client {
     /// are not reported here, but by [`problems`](Queue::problems) and by each send.
     pub fn new(context: Context) -> Self {
         let (env, transport) = (context.env.clone(), Transport::new(&context.env));
-        let vault = Vault::new(&env, &context.clock);
+        let (vault, clock) = (Vault::new(&env, &context.clock), context.clock.clone());
         let courier = Courier::new(context);
         let (tokens, learned) = (IamTokens::default(), Forms::default());
         Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault }))
+        let (tokens, learned) = (IamTokens::default(), Learned::default());
+        let producer = OnceLock::new();
+        Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault, producer, clock }))
+    }
+}
+
+impl Inner {
+    /// Prepares a message for the native route.
+    fn natively<'a>(&'a self, message: &'a Message) -> Result<remoting::Sending<'a>, SendError> {
+        if let Some(problem) = both_routes(&self.env) {
+            return Err(problem.into());
+        }
+        // A broker counts all of a message against its limit.
+        let limit = match max_message(&self.env)? {
+            Limit::Text(most) | Limit::Message(most) => Limit::Message(most),
+        };
+        let mut properties = String::new();
+        wire::check_sizes(message, limit)?.iter().for_each(|property| property.encode(&mut properties));
+        let producer = self.producer.get_or_init(|| remoting::Producer::new(self.clock.clone()));
+        let place = (&self.env, &self.vault, &self.transport);
+        Ok(remoting::Sending::new(producer, place, message, properties)?)
     }
 }
 
@@ -63,11 +88,19 @@ impl Queue for Client {
     }
 
     fn takes(&self, message: &Message) -> Result<(), SendError> {
+        if remoting::is_chosen(&self.0.env) {
+            return self.0.natively(message).map(drop);
+        }
         wire::check(message, max_message(&self.0.env)?)?;
         Ok(())
     }
 
     async fn send(&self, message: &Message, until: impl Into<Until> + Send) -> Result<Receipt, SendError> {
+        if remoting::is_chosen(&self.0.env) {
+            let sending = self.0.natively(message)?;
+            // Boxed, so that sends over HTTP need no more memory for it.
+            return Box::pin(self.0.courier.send(&sending, &message.topic, until.into())).await;
+        }
         let properties = wire::check(message, max_message(&self.0.env)?)?;
         let body = wire::body(message, &properties);
         let sending = Sending::new(&self.0, message, body);
@@ -77,13 +110,24 @@ impl Queue for Client {
     fn problems(&self) -> Vec<EnvProblem> {
         let env = &self.0.env;
         let transport = self.0.transport.problem();
+        let keys = Keyring::trusting(env, &self.0.vault);
+        if remoting::is_chosen(env) {
+            let all = [
+                transport,
+                self.0.courier.problem().cloned(),
+                both_routes(env),
+                max_message(env).err(),
+                remoting::problem(keys),
+            ];
+            return all.into_iter().flatten().collect();
+        }
         let all = [
             transport,
             self.0.courier.problem().cloned(),
             endpoints(env).and_then(|_| PathForm::named(env)).err(),
             instance(env).err(),
             max_message(env).err(),
-            auth(Keyring::trusting(env, &self.0.vault)).err(),
+            auth(keys).err(),
         ];
         all.into_iter().flatten().collect()
     }
@@ -93,6 +137,10 @@ impl Queue for Client {
     }
 
     async fn prewarm(&self) {
+        // The native route connects with the first message: a start does not wait for a broker.
+        if remoting::is_chosen(&self.0.env) {
+            return;
+        }
         if let Ok(endpoints) = endpoints(&self.0.env) {
             self.0.transport.prewarm(&endpoints.current).await;
         }
@@ -264,6 +312,16 @@ impl<'a> Sending<'a> {
         signed.extend([("x-sdk-date", date.as_str()), ("authorization", &signature.authorization)]);
         headers(signed)
     }
+}
+
+/// Returns the problem of an environment that chooses both routes.
+fn both_routes(env: &Env) -> Option<EnvProblem> {
+    let other =
+        [super::ENDPOINT, super::INSTANCE].into_iter().find(|variable| env.get(variable).is_some())?;
+    let message = format!(
+        "chooses the native route, but {other}, which is of the HTTP API, is set too: unset one of them"
+    );
+    Some(EnvProblem { variable: remoting::NAME_SERVER, message })
 }
 
 fn endpoints(env: &Env) -> Result<Endpoints, EnvProblem> {

@@ -15,6 +15,7 @@ pub mod wire;
 #[cfg(feature = "catalog")]
 use super::Class;
 use super::credentials::{HUAWEI, HUAWEI_TOKEN};
+use super::remoting;
 use super::spec::KeyKind::{Login, Plain, Secret};
 use super::spec::{Route, Spec, TargetKey, key};
 pub use client::Client;
@@ -38,10 +39,13 @@ pub(crate) const LOGIN_SECRETS: [&str; 2] = iam::Login::SECRETS;
 pub(crate) static SPEC: Spec = Spec {
     name: "rocketmq",
     label: "RocketMQ",
-    routes: &[Route {
-        name: "http",
-        operation: "POST /v2/rocketmq/{project_id}/instances/{instance_id}/messages, or /v2/{project_id}/rocketmq/…",
-    }],
+    routes: &[
+        Route {
+            name: "http",
+            operation: "POST /v2/rocketmq/{project_id}/instances/{instance_id}/messages, or /v2/{project_id}/rocketmq/…",
+        },
+        Route { name: "native", operation: "SEND_MESSAGE_V2" },
+    ],
     check_topic,
     takes_bare_topic: |topic| !topic.contains('/'),
     max_text: MAX_TEXT,
@@ -49,7 +53,8 @@ pub(crate) static SPEC: Spec = Spec {
     sends_a_second: 200,
     target_keys: &KEYS,
     families: &HUAWEI,
-    set_up_by: &[HUAWEI[0].id, HUAWEI[1].id, AUTH_URL, ENDPOINT, INSTANCE],
+    native_keys: &NATIVE_KEYS,
+    set_up_by: &[HUAWEI[0].id, HUAWEI[1].id, AUTH_URL, ENDPOINT, INSTANCE, remoting::NAME_SERVER],
     #[cfg(feature = "catalog")]
     example_topic: |word| format!("webhooks_{word}"),
     #[cfg(feature = "catalog")]
@@ -60,7 +65,11 @@ pub(crate) static SPEC: Spec = Spec {
     read: wire::read,
 };
 
-static KEYS: [TargetKey; 13] = [
+/// Keys of the native route alone; the first chooses it.
+const NATIVE_KEYS: [&str; 6] =
+    ["name_server", "tls", "group", "durable_copies", "acl_access_key", "acl_secret_key"];
+
+static KEYS: [TargetKey; 19] = [
     key("endpoint", ENDPOINT, Plain),
     key("instance", INSTANCE, Plain),
     key("max_message", MAX_MESSAGE, Plain),
@@ -74,6 +83,12 @@ static KEYS: [TargetKey; 13] = [
     key("username", iam::USERNAME, Secret),
     key("password", iam::PASSWORD, Secret),
     key("project_name", iam::PROJECT_NAME, Plain),
+    key("name_server", remoting::NAME_SERVER, Plain),
+    key("tls", remoting::TLS, Plain),
+    key("group", remoting::GROUP, Plain),
+    key("durable_copies", remoting::COPIES, Plain),
+    key("acl_access_key", remoting::ACCESS_KEY, Secret),
+    key("acl_secret_key", remoting::SECRET_KEY, Secret),
 ];
 
 #[cfg(feature = "catalog")]

@@ -18,12 +18,19 @@ pub(super) const MAX_ALL: usize = 32_767;
 
 /// Name and value of a property.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Property<'a> {
+pub(in crate::queue) struct Property<'a> {
     name: &'a str,
     value: String,
 }
 
 impl Property<'_> {
+    /// Appends the encoded form to `all`, as the broker stores it.
+    pub(super) fn encode(&self, all: &mut String) {
+        for part in [self.name, "\u{1}", &self.value, "\u{2}"] {
+            all.push_str(part);
+        }
+    }
+
     /// Returns the size of its encoded form in bytes, with both separators.
     pub(super) fn size(&self) -> usize {
         self.name.len() + self.value.len() + 2

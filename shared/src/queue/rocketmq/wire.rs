@@ -69,10 +69,26 @@ const BROKERS_OWN: usize = 512;
 
 /// Checks a message without a request, and returns its properties.
 pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>, Failure> {
+    let properties = check_sizes(message, limit)?;
+    // JSON needs up to six bytes for one, so most texts need no counting.
+    if 6 * (message.text.len() + MAX_PROPERTIES) > MAX_BODY {
+        let mut counter = Counter(0);
+        // Strings serialise without failure, and so does counting.
+        let _ = serde_json::to_writer(&mut counter, &request(message, &properties));
+        if counter.0 > MAX_BODY {
+            return Err(too_large("the request, escaped as JSON,", counter.0, MAX_BODY));
+        }
+    }
+    Ok(properties)
+}
+
+fn too_large(what: &str, len: usize, most: usize) -> Failure {
+    Failure::new(Class::TooLarge, format!("{what} has {len} bytes, RocketMQ takes {most}"))
+}
+
+/// Checks topic, text and properties of a message, which every route has, and returns the properties.
+pub(super) fn check_sizes(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>, Failure> {
     check_topic(&message.topic).map_err(|why| Failure::new(Class::Config, why))?;
-    let too_large = |what: &str, len: usize, most: usize| {
-        Err(Failure::new(Class::TooLarge, format!("{what} has {len} bytes, DMS takes {most}")))
-    };
     let text = message.text.len();
     if text == 0 {
         return Err(Failure::new(Class::Permanent, "the message is empty, which RocketMQ refuses"));
@@ -89,19 +105,7 @@ pub(super) fn check(message: &Message, limit: Limit) -> Result<Vec<Property<'_>>
             )
         }
     };
-    if len > most {
-        return too_large(what, len, most);
-    }
-    // JSON needs up to six bytes for one, so most texts need no counting.
-    if 6 * (text + MAX_PROPERTIES) > MAX_BODY {
-        let mut counter = Counter(0);
-        // Strings serialise without failure, and so does counting.
-        let _ = serde_json::to_writer(&mut counter, &request(message, &properties));
-        if counter.0 > MAX_BODY {
-            return too_large("the request, escaped as JSON,", counter.0, MAX_BODY);
-        }
-    }
-    Ok(properties)
+    if len > most { Err(too_large(what, len, most)) } else { Ok(properties) }
 }
 
 /// Checks a message without a request; its text may have up to `most` bytes.

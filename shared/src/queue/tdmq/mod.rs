@@ -36,6 +36,7 @@ pub(crate) static SPEC: Spec = Spec {
     sends_a_second: 1000,
     target_keys: &KEYS,
     families: &TENCENT,
+    native_keys: &[],
     set_up_by: &[TENCENT[0].id, TENCENT[1].id, ENDPOINT, REGION],
     #[cfg(feature = "catalog")]
     example_topic: |word| format!("pulsar-{word}/webhooks/{word}"),

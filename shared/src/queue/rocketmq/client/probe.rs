@@ -7,12 +7,13 @@ use tokio::time::Instant;
 use super::{Auth, Client, SendConfig, Sending};
 use crate::context::Context;
 use crate::env::EnvProblem;
-use crate::queue::Vendor;
 use crate::queue::credentials::{Family, HUAWEI};
-use crate::queue::probe::{Access, Probe, ProbeReport, absent, message};
+use crate::queue::failure::Failure;
+use crate::queue::probe::{Access, Probe, ProbeReport, ProbeRoute, ProbeVerdict, absent, message};
 use crate::queue::retry::{Attempt, Identity as _, Outgoing as _};
 use crate::queue::rocketmq::iam;
 use crate::queue::rocketmq::wire::{self, Limit};
+use crate::queue::{Class, Vendor, remoting};
 
 /// Error code of a missing topic, "The topic does not exist."
 const PROOF: [&str; 1] = ["DMS.00400876"];
@@ -26,7 +27,45 @@ impl Client {
         _: &str,
         within: Duration,
     ) -> Vec<Result<ProbeReport, EnvProblem>> {
-        vec![self.probe(context, Instant::now() + within).await]
+        let deadline = Instant::now() + within;
+        vec![match remoting::is_chosen(&self.0.env) {
+            true => self.probe_natively(context, deadline).await,
+            false => self.probe(context, deadline).await,
+        }]
+    }
+
+    /// Asks a name server for the route of a topic that does not exist. It sends nothing, since a broker may
+    /// create the topics that it is sent, and so it proves neither access key nor permission.
+    async fn probe_natively(&self, context: &Context, deadline: Instant) -> Result<ProbeReport, EnvProblem> {
+        let message = message(absent(&context.random));
+        let sending = self
+            .0
+            .natively(&message)
+            .map_err(|error| EnvProblem { variable: remoting::NAME_SERVER, message: error.detail.clone() })?;
+        let config = sending.config(false, deadline).await?;
+        let attempt = Attempt { now: context.clock.now(), deadline, fresh: true };
+        let begun = Instant::now();
+        let asked = sending.ask(&config, attempt).await;
+        let failure = asked.err().unwrap_or_else(|| Failure::new(Class::Config, "the topic exists"));
+        let (is_absent, is_passing) =
+            (failure.code.as_deref() == Some("17"), failure.class == Class::Transient);
+        Ok(ProbeReport {
+            vendor: Vendor::Rocketmq,
+            endpoint: config.endpoint().to_string(),
+            place: Vec::new(),
+            access: Access::new(remoting::ACCESS_KEY, "", false),
+            asked: format!("GET_ROUTEINFO_BY_TOPIC for {}", message.topic),
+            route: ProbeRoute::default(),
+            took: begun.elapsed(),
+            status: None,
+            clock_offset: None,
+            verdict: match (is_absent, is_passing) {
+                (true, _) => ProbeVerdict::Good,
+                (_, true) => ProbeVerdict::Unknown,
+                _ => ProbeVerdict::Refused,
+            },
+            answer: Err(failure),
+        })
     }
 
     /// Asks DMS to send to a topic that does not exist, with a new token if a user's password is used.

@@ -1,0 +1,142 @@
+//! Requests and answers of the remoting protocol, with a header as JSON.
+
+use bytes::{Bytes, BytesMut};
+
+use super::acl::signature;
+use super::frame::{Frame, head};
+use crate::json;
+use crate::net::answer::id;
+use crate::queue::credentials::Credentials;
+
+/// Request for the brokers and queues of a topic (`GET_ROUTEINFO_BY_TOPIC`).
+pub(super) const GET_ROUTE: u16 = 105;
+
+/// Request that stores a message, with short names of its fields (`SEND_MESSAGE_V2`).
+pub(super) const SEND: u16 = 310;
+
+/// Version that the requests name, of the order of 4.9: brokers of 4.x and 5.x answer it alike.
+const VERSION: u16 = 401;
+
+/// Upper bound on a body that is written together with its header, in bytes: one packet instead of two.
+const TOGETHER: usize = 16 * 1024;
+
+/// Fields of a request's header, sorted by name.
+pub(super) type Fields = Vec<(&'static str, String)>;
+
+/// Request without its number.
+pub(super) struct Request {
+    code: u16,
+    fields: Fields,
+    body: Bytes,
+}
+
+impl Request {
+    /// Builds a request; with credentials, it is signed. All names of `fields` begin in lower case, so that the
+    /// access key comes first in their order.
+    pub(super) fn new(code: u16, mut fields: Fields, body: Bytes, acl: Option<&Credentials>) -> Self {
+        if let Some(credentials) = acl {
+            fields.insert(0, ("AccessKey", credentials.id.clone()));
+            let signature = signature(credentials.key.expose(), &fields, &body);
+            fields.push(("Signature", signature));
+        }
+        Self { code, fields, body }
+    }
+
+    /// Returns the number of bytes of the body.
+    pub(super) fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Encodes the request in up to two parts.
+    pub(super) fn encode(&self, number: i32) -> [Bytes; 2] {
+        let mut header = format!(
+            r#"{{"code":{},"flag":0,"language":"OTHER","opaque":{number},"serializeTypeCurrentRPC":"JSON","version":{VERSION},"extFields":{{"#,
+            self.code
+        );
+        for (at, (name, value)) in self.fields.iter().enumerate() {
+            header.push_str(if at == 0 { "\"" } else { ",\"" });
+            header.push_str(name);
+            header.push_str("\":");
+            header.push_str(&serde_json::to_string(value).unwrap_or_default());
+        }
+        header.push_str("}}");
+        let mut head: BytesMut = head(header.as_bytes(), self.body.len());
+        if self.body.len() > TOGETHER {
+            return [head.freeze(), self.body.clone()];
+        }
+        head.extend_from_slice(&self.body);
+        [head.freeze(), Bytes::new()]
+    }
+}
+
+/// Answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Result code; 0 is success.
+    pub code: i32,
+    /// Text beside the code, as the broker wrote it.
+    pub remark: String,
+    /// Position of a stored message, which proves that it is stored.
+    pub message_id: Option<String>,
+    /// Body of the answer.
+    pub body: Bytes,
+}
+
+/// Reads a frame as the answer to the request with the returned number. `Ok(None)` is a request of the
+/// broker's own, which is not answered; the error is a header that cannot be read.
+pub fn read(frame: Frame) -> Result<Option<(i32, Answer)>, ()> {
+    let text = |path| json::text(&frame.header, path).map_err(|_| ());
+    let number = |path| text(path).map(|text| text.and_then(|text| text.parse::<i32>().ok()));
+    if number("flag")?.ok_or(())? & 1 == 0 {
+        return Ok(None);
+    }
+    let (code, opaque) = (number("code")?.ok_or(())?, number("opaque")?.ok_or(())?);
+    let remark = text("remark")?.unwrap_or_default().into_owned();
+    let message_id = text("extFields.msgId")?.as_deref().and_then(id);
+    Ok(Some((opaque, Answer { code, remark, message_id, body: frame.body })))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut as _;
+
+    use super::super::frame;
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_frame_with_all_its_fields() {
+        for size in [0, 3, TOGETHER + 1] {
+            let body = Bytes::from(vec![b'x'; size]);
+            let fields = vec![("a", "g\u{1}\"\u{2}".to_owned()), ("b", "é".to_owned())];
+            let request = Request::new(SEND, fields, body.clone(), None);
+            let mut bytes = BytesMut::new();
+            request.encode(7).iter().for_each(|part| bytes.put_slice(part));
+            let frame = frame::take(&mut bytes, 1 << 20).unwrap().unwrap();
+            assert_eq!((frame.body, bytes.len()), (body, 0));
+            let header: serde_json::Value = serde_json::from_slice(&frame.header).unwrap();
+            assert_eq!((header["code"].as_u64(), header["opaque"].as_u64()), (Some(310), Some(7)));
+            assert_eq!(header["extFields"], serde_json::json!({"a": "g\u{1}\"\u{2}", "b": "é"}));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_and_a_request_is_not_taken_for_one() {
+        let read = |header: &'static str| read(Frame { header: header.into(), body: Bytes::new() });
+        let good = read(r#"{"code":0,"extFields":{"msgId":"7F01","queueId":"2"},"flag":1,"opaque":-3}"#);
+        let (number, answer) = good.unwrap().unwrap();
+        assert_eq!((number, answer.code, answer.message_id.as_deref()), (-3, 0, Some("7F01")));
+        let refused = read(r#"{"code":17,"remark":"no\ntopic","flag":1,"opaque":1}"#).unwrap().unwrap().1;
+        assert_eq!((refused.remark.as_str(), refused.message_id), ("no\ntopic", None));
+        assert_eq!(read(r#"{"code":40,"flag":0,"opaque":1}"#), Ok(None));
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            r#"{"flag":1,"opaque":1}"#,
+            r#"{"code":0,"flag":1}"#,
+            r#"{"code":99999999999,"flag":1,"opaque":1}"#,
+        ] {
+            assert_eq!(read(wrong), Err(()), "{wrong}");
+        }
+    }
+}
