@@ -9,6 +9,8 @@ mod machine;
 mod outages;
 mod pressure;
 mod probe;
+mod remoting;
+mod remoting_real;
 mod retry;
 mod rocketmq;
 mod sign;

@@ -42,11 +42,6 @@ impl Request {
         Self { code, fields, body }
     }
 
-    /// Returns the number of bytes of the body.
-    pub(super) fn size(&self) -> usize {
-        self.body.len()
-    }
-
     /// Encodes the request in up to two parts.
     pub(super) fn encode(&self, number: i32) -> [Bytes; 2] {
         let mut header = format!(

@@ -49,7 +49,8 @@ pub(super) struct Kind {
 
 /// Classifies a result code other than success, with its text; `size` is that of the message in bytes.
 pub(super) fn classify(code: i32, remark: &str, size: usize) -> Kind {
-    let text = remark.to_ascii_lowercase();
+    // What follows is a stack trace, whose classes have names such as `PlainPermissionManager`.
+    let text = first_line(remark).to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let kind = |class| Kind { class, maybe_stored: false, is_wide: false, is_stale: false };
     // Neither message of the store mentions any of these words.
@@ -80,7 +81,11 @@ pub(super) fn classify(code: i32, remark: &str, size: usize) -> Kind {
 pub(super) fn first_line(remark: &str) -> &str {
     let line = remark.trim().lines().next().unwrap_or_default().trim();
     let line = line.split_once(", org.apache.").map_or(line, |(line, _)| line);
-    line.split_once("DESC: ").map_or(line, |(_, line)| line)
+    let line = line.split_once("DESC: ").map_or(line, |(_, line)| line);
+    match line.split_once(": ") {
+        Some((class, line)) if class.starts_with("org.apache.") && !class.contains(' ') => line,
+        _ => line,
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +98,7 @@ mod tests {
         for (code, remark, class, maybe_stored) in [
             (
                 1,
-                "org.apache.rocketmq.acl.common.AclException: Check signature failed for accessKey=x",
+                "org.apache.rocketmq.acl.common.AclException: Check signature failed for accessKey=x, org.apache.rocketmq.acl.plain.PlainPermissionManager.validate(PlainPermissionManager.java:330)",
                 Auth,
                 false,
             ),
@@ -115,7 +120,7 @@ mod tests {
             (16, "the topic[t] sending message is forbidden", Permission, false),
             (16, "check signature failed.", Auth, false),
             (16, "User:x is not found.", Auth, false),
-            (16, "User:x has no permission to access Topic:t", Auth, false),
+            (16, "User:x has no permission to access Topic:t", Permission, false),
             (17, "topic[t] not exist, apply first please!", Config, false),
             (29, "request queueId[9] is illegal", Transient, false),
             (29, "The specified topic is blank.", Config, false),
@@ -135,10 +140,7 @@ mod tests {
     #[test]
     fn a_stack_trace_is_cut() {
         let trace = "org.apache.rocketmq.acl.common.AclException: No accessKey is configured, org.apache.rocketmq.acl.plain.PlainAccessValidator.parse(PlainAccessValidator.java:1)\n\tat x";
-        assert_eq!(
-            first_line(trace),
-            "org.apache.rocketmq.acl.common.AclException: No accessKey is configured"
-        );
+        assert_eq!(first_line(trace), "No accessKey is configured");
         assert_eq!(first_line("CODE: 17  DESC: no topic\nFor more information, visit x"), "no topic");
         assert_eq!(first_line(""), "");
     }

@@ -21,6 +21,4 @@ mod settings;
 
 pub(super) use producer::Producer;
 pub(super) use sending::Sending;
-#[cfg(feature = "catalog")]
-pub(crate) use settings::SECRETS;
 pub(super) use settings::{ACCESS_KEY, COPIES, GROUP, NAME_SERVER, SECRET_KEY, TLS, is_chosen, problem};

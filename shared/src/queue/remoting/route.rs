@@ -163,15 +163,9 @@ mod tests {
 
     #[test]
     fn a_key_has_the_queue_that_javas_client_takes() {
-        // `Math.abs("order-7".hashCode()) % 4`, and so on.
-        for (key, hash) in
-            [("", 0u32), ("a", 97), ("order-7", 1_234_876_494), ("polygenelubricants", 1 << 31)]
-        {
-            let want =
-                key.encode_utf16().fold(0i64, |hash, unit| (hash * 31 + i64::from(unit)) & 0xffff_ffff);
-            let want =
-                i32::try_from(if want > i64::from(i32::MAX) { want - (1 << 32) } else { want }).unwrap();
-            assert_eq!(queue_of(key, 4), want.unsigned_abs() % 4, "{key} {hash}");
+        // Java's `Math.abs(key.hashCode()) % 1024`.
+        for (key, queue) in [("order-7", 648), ("Zürich😀", 417), ("polygenelubricants", 0), ("", 0)] {
+            assert_eq!(queue_of(key, 1024), queue, "{key}");
         }
         assert_eq!(
             (queue_of("a", 4), queue_of("Aa", 1024), queue_of("BB", 1024)),

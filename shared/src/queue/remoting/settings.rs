@@ -14,10 +14,6 @@ pub(in crate::queue) const COPIES: &str = "ROCKETMQ_DURABLE_COPIES";
 pub(in crate::queue) const ACCESS_KEY: &str = "ROCKETMQ_ACL_ACCESS_KEY";
 pub(in crate::queue) const SECRET_KEY: &str = "ROCKETMQ_ACL_SECRET_KEY";
 
-/// Variables whose values may be references.
-#[cfg(feature = "catalog")]
-pub(crate) const SECRETS: [&str; 2] = [ACCESS_KEY, SECRET_KEY];
-
 /// Group of producers that sends are counted to, if none is set.
 const DEFAULT_GROUP: &str = "hookmq";
 
