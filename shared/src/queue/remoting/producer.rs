@@ -34,6 +34,9 @@ const MAX_ANSWER: usize = 64 << 10;
 const FRESH: Duration = Duration::from_secs(30);
 const STALE: Duration = Duration::from_secs(600);
 
+/// Time in which a look-up is answered, before another send asks.
+const ASKING: Duration = Duration::from_secs(3);
+
 /// Time for which a broker is left out after it refused or failed.
 const LEFT_OUT: Duration = Duration::from_secs(10);
 
@@ -55,12 +58,20 @@ type Line = Arc<tokio::sync::Mutex<Option<Arc<Connection>>>>;
 /// State that all sends of a client share.
 pub(in crate::queue) struct Producer {
     clock: Clock,
-    routes: Mutex<HashMap<String, (Arc<Route>, Instant)>>,
+    routes: Mutex<HashMap<String, Known>>,
     lines: Mutex<HashMap<Endpoint, Line>>,
     left_out: Mutex<HashMap<String, Instant>>,
     turn: AtomicUsize,
     room: Semaphore,
     warned: Mutex<Option<Instant>>,
+}
+
+/// Route that was asked for.
+struct Known {
+    route: Arc<Route>,
+    learned: Instant,
+    /// Time from which it is asked for again.
+    due: Instant,
 }
 
 /// Settings and limits of one attempt.
@@ -185,11 +196,16 @@ impl Producer {
 
     /// Returns the route of a topic, asked for if it is missing or old.
     pub(super) async fn route(&self, topic: &str, with: With<'_>) -> Result<Arc<Route>, Failure> {
-        let known = locked(&self.routes).get(topic).cloned();
-        if let Some((route, _)) = known.as_ref().filter(|(_, at)| at.elapsed() < FRESH) {
-            return Ok(Arc::clone(route));
-        }
-        let old = known.filter(|(_, at)| at.elapsed() < STALE).map(|(route, _)| route);
+        let now = Instant::now();
+        let old = match locked(&self.routes).get_mut(topic) {
+            Some(known) if now < known.due => return Ok(Arc::clone(&known.route)),
+            Some(known) if now < known.learned + STALE => {
+                // One send asks; the old route serves the others meanwhile.
+                known.due = now + ASKING;
+                Some(Arc::clone(&known.route))
+            }
+            _ => None,
+        };
         match (self.ask_route(topic, with).await, old) {
             (Err(failure), Some(old)) if matches!(failure.class, Class::Transient | Class::Ambiguous) => {
                 Ok(old)
@@ -218,20 +234,22 @@ impl Producer {
         }
         let unread = || Failure::new(Class::Config, "the name server's answer is not a route");
         let route = Arc::new(Route::parse(&answer.body).ok_or_else(unread)?);
+        let now = Instant::now();
         let mut routes = locked(&self.routes);
         if routes.len() >= MAX_TOPICS {
-            routes.retain(|_, (_, at)| at.elapsed() < FRESH);
+            routes.retain(|_, known| now < known.due);
         }
         if routes.len() < MAX_TOPICS {
-            routes.insert(topic.to_owned(), (Arc::clone(&route), Instant::now()));
+            let known = Known { route: Arc::clone(&route), learned: now, due: now + FRESH };
+            routes.insert(topic.to_owned(), known);
         }
         Ok(route)
     }
 
     /// Makes the next send to the topic ask for its route again; until it is answered, the old one serves.
     pub(super) fn forget(&self, topic: &str) {
-        if let Some((_, at)) = locked(&self.routes).get_mut(topic) {
-            *at = at.checked_sub(FRESH).unwrap_or(*at);
+        if let Some(known) = locked(&self.routes).get_mut(topic) {
+            known.due = Instant::now();
         }
     }
 
