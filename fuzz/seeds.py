@@ -168,6 +168,23 @@ def vendor_answer() -> Seeds:
             yield answer["name"], bytes([statuses.index(status)]) + body.encode()
 
 
+def remoting() -> Seeds:
+    def frame(header: str, body: bytes = b"") -> bytes:
+        size = len(header).to_bytes(4, "big")
+        return (4 + len(header) + len(body)).to_bytes(4, "big") + size + header.encode() + body
+
+    route = (b'{"brokerDatas":[{"brokerAddrs":{%s:"10.0.0.1:10911"},"brokerName":"a","cluster":"c,1:{2:"}],'
+             b'"queueDatas":[{"brokerName":"a","perm":6,"readQueueNums":4,"writeQueueNums":4}]}')
+    answer = '{"code":0,"extFields":{"msgId":"7F01","queueId":"0"},"flag":1,"opaque":1}'
+    refused = '{"code":17,"flag":1,"opaque":2,"remark":"no topic"}'
+    for number, stream in enumerate([
+        frame(answer), frame(answer) + frame(refused), frame(answer, route % b"0"), frame(answer, route % b'"0"'),
+        frame('{"code":40,"flag":0,"opaque":1}', b"{}"), frame(answer)[:20], b"\xff\xff\xff\xff\0\0\0\x02{}",
+        b"\0\0\0\x08\x01\0\0\x04{}{}", b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ]):
+        yield str(number), stream
+
+
 def head() -> Seeds:
     long = b"x" * 33_000
     for number, text in enumerate([
@@ -239,7 +256,7 @@ def mend() -> Seeds:
 
 def main() -> None:
     for target in [request, signature, json_field, form, xml, certificate, encrypted, hooks_file, trigger_event,
-                   vendor_answer, head, mask, inflate, decode, pattern, mend]:
+                   vendor_answer, remoting, head, mask, inflate, decode, pattern, mend]:
         folder = CORPUS / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():

@@ -51,6 +51,28 @@ fn keys_are_not_mixed_with_the_environments() {
 }
 
 #[test]
+fn a_target_has_one_route_whatever_the_environments_is() {
+    let native = ["ROCKETMQ_NAME_SERVER", "ROCKETMQ_TLS", "ROCKETMQ_ACL_ACCESS_KEY", "ROCKETMQ_ACL_SECRET_KEY"];
+    let http = ["ROCKETMQ_ENDPOINT", "ROCKETMQ_INSTANCE_ID"];
+    let env = Env::of(native.into_iter().chain(http).map(|variable| (variable, "the environment's")));
+    let of = |rest: &str| parse(&format!("[targets.t]\nvendor = \"rocketmq\"\n{rest}")).targets[0].env(&env);
+    let own = of("name_server = \"10.0.0.1:9876\"");
+    assert_eq!(own.get("ROCKETMQ_NAME_SERVER").as_deref(), Some("10.0.0.1:9876"));
+    for variable in native[1..].iter().chain(&http) {
+        assert_eq!(own.get(variable), None, "{variable}");
+    }
+    let own = of("instance = \"i\"");
+    assert_eq!(own.get("ROCKETMQ_ENDPOINT").as_deref(), Some("the environment's"));
+    assert_eq!(own.get("ROCKETMQ_NAME_SERVER"), None);
+    assert!(of("max_message = \"1MiB\"").get("ROCKETMQ_NAME_SERVER").is_some(), "neither route is chosen");
+
+    let both = "[targets.t]\nvendor = \"rocketmq\"\ninstance = \"i\"\nname_server = \"a:1\"\n\
+                [hooks.h]\nsource = \"none\"\ntargets = [\"t\"]\ntopic = \"t-1\"\n";
+    let found = mistakes(both).concat();
+    assert!(found.contains("f:4: error: targets.t.name_server: is of the native route, and instance"), "{found}");
+}
+
+#[test]
 fn every_mistake_has_its_line() {
     let text = r#"[targets.Eu]
 vendor = "tdmq"
