@@ -3,7 +3,7 @@
 
 mod probe;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -57,8 +57,6 @@ impl Client {
         let (vault, clock) = (Vault::new(&env, &context.clock), context.clock.clone());
         let courier = Courier::new(context);
         let (tokens, learned) = (IamTokens::default(), Forms::default());
-        Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault }))
-        let (tokens, learned) = (IamTokens::default(), Learned::default());
         let producer = OnceLock::new();
         Self(Arc::new(Inner { env, transport, courier, tokens, learned, vault, producer, clock }))
     }
