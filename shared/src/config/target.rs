@@ -140,7 +140,11 @@ fn one_route(
         Some(false) => native.is_some(),
         None => false,
     };
-    spec.target_keys.iter().filter(is_other).map(|key| (key.variable, None)).collect()
+    let mut unset = BTreeMap::new();
+    for key in spec.target_keys.iter().filter(is_other) {
+        unset.insert(key.variable, None);
+    }
+    unset
 }
 
 #[cfg(test)]

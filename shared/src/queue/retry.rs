@@ -21,6 +21,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::breaker::{Breaker, Fingerprint, Permit, UNREAD, Way, unreadable};
@@ -119,7 +120,7 @@ pub(super) trait Identity {
 /// Message on its way to one vendor.
 pub(super) trait Outgoing {
     /// Endpoint, credentials and the other settings of the environment.
-    type SendConfig: Identity + Send + Sync;
+    type SendConfig: Identity + Send + Sync + 'static;
 
     /// Reads the environment as it is now; `refused` is true if the vendor did not take the last credentials.
     fn config(
@@ -137,6 +138,57 @@ pub(super) trait Outgoing {
         config: &Self::SendConfig,
         attempt: Attempt,
     ) -> impl Future<Output = Result<Accepted, Failure>> + Send;
+}
+
+/// Message on its way to any vendor, so that the attempts of all vendors are one piece of code in a binary.
+trait Parcel: Sync {
+    fn address(
+        &self,
+        refused: bool,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Box<dyn Addressed + '_>, EnvProblem>>;
+
+    fn size(&self) -> usize;
+}
+
+/// The same with the settings that the environment has now.
+trait Addressed: Send + Sync {
+    fn settings(&self) -> &dyn Identity;
+
+    fn settings_mut(&mut self) -> &mut dyn Identity;
+
+    fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Result<Accepted, Failure>>;
+}
+
+impl<M: Outgoing + Sync> Parcel for M {
+    fn address(
+        &self,
+        refused: bool,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Box<dyn Addressed + '_>, EnvProblem>> {
+        Box::pin(async move {
+            let settings = self.config(refused, deadline).await?;
+            Ok(Box::new((self, settings)) as Box<dyn Addressed + '_>)
+        })
+    }
+
+    fn size(&self) -> usize {
+        Outgoing::size(self)
+    }
+}
+
+impl<M: Outgoing + Sync> Addressed for (&M, M::SendConfig) {
+    fn settings(&self) -> &dyn Identity {
+        &self.1
+    }
+
+    fn settings_mut(&mut self) -> &mut dyn Identity {
+        &mut self.1
+    }
+
+    fn attempt(&self, attempt: Attempt) -> BoxFuture<'_, Result<Accepted, Failure>> {
+        Box::pin(self.0.attempt(&self.1, attempt))
+    }
 }
 
 /// State that all sends of one client share: circuits, limits and the clock's offset.
@@ -217,17 +269,26 @@ impl Courier {
     }
 
     /// Sends `message` to `topic`, with the attempts and waits that the module's documentation describes.
-    pub(super) async fn send<M: Outgoing + Sync>(
+    pub(super) fn send<'m, M: Outgoing + Sync>(
+        &'m self,
+        message: &'m M,
+        topic: &'m str,
+        until: Until,
+    ) -> impl Future<Output = Result<Receipt, SendError>> + Send + 'm {
+        self.send_parcel(message, topic, until)
+    }
+
+    async fn send_parcel(
         &self,
-        message: &M,
+        message: &dyn Parcel,
         topic: &str,
         until: Until,
     ) -> Result<Receipt, SendError> {
         let Until { deadline, effort } = until;
         let brief = self.brief.clone()?;
-        let mut config = message.config(false, deadline).await?;
-        let mut way = way(&config, topic);
-        let admitted = self.admit(&mut way, config.endpoints(), effort);
+        let mut config = message.address(false, deadline).await?;
+        let mut way = way(config.settings(), topic);
+        let admitted = self.admit(&mut way, config.settings_mut().endpoints(), effort);
         let mut so_far = Tries::new(brief, until);
         let mut permits = vec![admitted.map_err(|failure| self.failed(&way, failure, &so_far))?];
         let leave = permits.first().and_then(Permit::leave);
@@ -245,25 +306,26 @@ impl Courier {
                 fresh: last.is_some_and(|f| matches!(f.class, Class::Transient | Class::Ambiguous)),
             };
             let attempted = Instant::now();
-            let failure = match message.attempt(&config, attempt).await {
+            let failure = match config.attempt(attempt).await {
                 Ok(accepted) => return Ok(self.received(&way, accepted, &so_far)),
                 Err(failure) => bounded(failure, message.size()),
             };
             let failure = self.learn(&way, failure, &mut so_far, (leave, attempted));
             let refused = matches!(failure.class, Class::Auth | Class::AuthRefresh);
-            let mut next = message.config(refused, deadline).await.ok();
-            let has_other_key = next.as_ref().map(|next| next.key() != config.key());
-            let onward = next.as_mut().and_then(|next| onward(&way, &failure, next.endpoints()));
+            let mut next = message.address(refused, deadline).await.ok();
+            let has_other_key = next.as_ref().map(|next| next.settings().key() != config.settings().key());
+            let onward =
+                next.as_mut().and_then(|next| onward(&way, &failure, next.settings_mut().endpoints()));
             let wait = self.wait((&way, onward.as_ref()), &failure, &mut so_far, has_other_key);
             let Some((next, wait)) = next.zip(wait) else {
                 return Err(self.failed(&way, failure, &so_far));
             };
             if has_other_key == Some(true) {
-                let admitted = self.breaker.admit_key(next.key());
+                let admitted = self.breaker.admit_key(next.settings().key());
                 permits.push(admitted.map_err(|f| self.failed(&way, f, &so_far))?);
             }
             config = next;
-            way = self::way(&config, topic);
+            way = self::way(config.settings(), topic);
             sleep(wait).await;
             // Another send may have learned meanwhile that the key is locked, or found another lasting error.
             if let Some(failure) = self.breaker.opened(&way) {
@@ -434,7 +496,7 @@ fn onward(way: &Way, failure: &Failure, endpoints: &mut Endpoints) -> Option<Way
     Some(Way { endpoint: endpoints.current.clone(), ..way.clone() })
 }
 
-fn way<C: Identity>(config: &C, topic: &str) -> Way {
+fn way(config: &dyn Identity, topic: &str) -> Way {
     Way { key: config.key(), topic: topic.to_owned(), endpoint: config.endpoint().clone() }
 }
 
