@@ -52,7 +52,8 @@ fn keys_are_not_mixed_with_the_environments() {
 
 #[test]
 fn a_target_has_one_route_whatever_the_environments_is() {
-    let native = ["ROCKETMQ_NAME_SERVER", "ROCKETMQ_TLS", "ROCKETMQ_ACL_ACCESS_KEY", "ROCKETMQ_ACL_SECRET_KEY"];
+    let native =
+        ["ROCKETMQ_NAME_SERVER", "ROCKETMQ_TLS", "ROCKETMQ_ACL_ACCESS_KEY", "ROCKETMQ_ACL_SECRET_KEY"];
     let http = ["ROCKETMQ_ENDPOINT", "ROCKETMQ_INSTANCE_ID"];
     let env = Env::of(native.into_iter().chain(http).map(|variable| (variable, "the environment's")));
     let of = |rest: &str| parse(&format!("[targets.t]\nvendor = \"rocketmq\"\n{rest}")).targets[0].env(&env);
@@ -69,7 +70,10 @@ fn a_target_has_one_route_whatever_the_environments_is() {
     let both = "[targets.t]\nvendor = \"rocketmq\"\ninstance = \"i\"\nname_server = \"a:1\"\n\
                 [hooks.h]\nsource = \"none\"\ntargets = [\"t\"]\ntopic = \"t-1\"\n";
     let found = mistakes(both).concat();
-    assert!(found.contains("f:4: error: targets.t.name_server: is of the native route, and instance"), "{found}");
+    assert!(
+        found.contains("f:4: error: targets.t.name_server: is of the native route, and instance"),
+        "{found}"
+    );
 }
 
 #[test]

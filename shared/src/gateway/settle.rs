@@ -86,6 +86,7 @@ fn end_at<'t>(target: &'t Target, delivery: &Delivery, report: CarryReport) -> T
     let mut end = TargetEnd { target, outcome: Outcome::Accepted, problem: None, why: None, sends };
     match fate {
         Fate::Queued(receipt) => {
+            end.why = receipt.is_uncopied.then_some(Why::bare("uncopied"));
             end.sends.attempts = receipt.attempts;
             end.sends.receipt_request_id = receipt.request_id;
             end.sends.message_id = Some(receipt.message_id);
@@ -139,11 +140,12 @@ impl TargetEnd<'_> {
     /// cannot.
     const fn rank(&self) -> u8 {
         match self.outcome {
-            Outcome::Unavailable => 6,
-            Outcome::TooLarge => 5,
-            Outcome::Unprocessable => 4,
-            Outcome::Dead => 3,
-            Outcome::Spilled => 2,
+            Outcome::Unavailable => 7,
+            Outcome::TooLarge => 6,
+            Outcome::Unprocessable => 5,
+            Outcome::Dead => 4,
+            Outcome::Spilled => 3,
+            Outcome::Accepted if self.why.is_some() => 2,
             Outcome::Accepted => 1,
             _ => 0,
         }

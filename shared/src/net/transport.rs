@@ -86,7 +86,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// Failure to get an answer. It holds no part of the request.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum TransportError {
     /// Failed connection: no byte was written, so the message cannot have been stored.
     #[error("cannot connect to {0}: {1}")]

@@ -58,6 +58,8 @@ pub struct Accepted {
     pub message_id: String,
     /// Request id of the vendor, if its answer names one.
     pub request_id: Option<String>,
+    /// True if the queue has no copy of the message on another machine, although it is set up to make one.
+    pub is_uncopied: bool,
 }
 
 /// Parts of a request that an answer may repeat, and that reach no log.

@@ -209,6 +209,8 @@ pub struct Receipt {
     pub message_id: String,
     /// Request id of the vendor, which its support asks for.
     pub request_id: Option<String>,
+    /// True if the queue has no copy of the message on another machine, although it is set up to make one.
+    pub is_uncopied: bool,
     /// Number of attempts, the successful one included.
     pub attempts: u32,
     _stored: StoredProof,

@@ -244,7 +244,7 @@ mod tests {
         for class in [Class::Throttle, Class::Transient, Class::Ambiguous] {
             assert_eq!(failed(class, "Other"), ProbeVerdict::Unknown);
         }
-        let stored = Accepted { message_id: "1".to_owned(), request_id: None };
+        let stored = Accepted { message_id: "1".to_owned(), request_id: None, is_uncopied: false };
         assert_eq!(verdict(&Ok(stored), &["NotFound"]), ProbeVerdict::Stored);
     }
 }

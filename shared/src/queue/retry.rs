@@ -357,8 +357,8 @@ impl Courier {
 
     fn received(&self, way: &Way, accepted: Accepted, so_far: &Tries) -> Receipt {
         self.breaker.close(way);
-        let Accepted { message_id, request_id } = accepted;
-        Receipt { message_id, request_id, attempts: so_far.attempts, _stored: StoredProof(()) }
+        let Accepted { message_id, request_id, is_uncopied } = accepted;
+        Receipt { message_id, request_id, is_uncopied, attempts: so_far.attempts, _stored: StoredProof(()) }
     }
 
     /// Counts the failure of an attempt, and returns it as the failures before it let it appear.

@@ -87,7 +87,13 @@ impl Queue for ToldQueue {
             return Err(error);
         }
         let message_id = format!("memory-{}", messages.len());
-        Ok(Receipt { message_id, request_id: None, attempts: 1, _stored: StoredProof(()) })
+        Ok(Receipt {
+            message_id,
+            request_id: None,
+            is_uncopied: false,
+            attempts: 1,
+            _stored: StoredProof(()),
+        })
     }
 
     fn problems(&self) -> Vec<EnvProblem> {

@@ -1,9 +1,9 @@
 //! Requests and answers of the remoting protocol, with a header as JSON.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::acl::signature;
-use super::frame::{Frame, head};
+use super::frame::{self, Frame};
 use crate::json;
 use crate::net::answer::id;
 use crate::queue::credentials::Credentials;
@@ -17,50 +17,38 @@ pub(super) const SEND: u16 = 310;
 /// Version that the requests name, of the order of 4.9: brokers of 4.x and 5.x answer it alike.
 const VERSION: u16 = 401;
 
-/// Upper bound on a body that is written together with its header, in bytes: one packet instead of two.
-const TOGETHER: usize = 16 * 1024;
-
-/// Fields of a request's header, sorted by name.
-pub(super) type Fields = Vec<(&'static str, String)>;
-
-/// Request without its number.
+/// Request as it is written, with its number.
+#[derive(Clone)]
 pub(super) struct Request {
-    code: u16,
-    fields: Fields,
-    body: Bytes,
+    pub(super) number: i32,
+    pub(super) bytes: Bytes,
 }
 
 impl Request {
-    /// Builds a request; with credentials, it is signed. All names of `fields` begin in lower case, so that the
-    /// access key comes first in their order.
-    pub(super) fn new(code: u16, mut fields: Fields, body: Bytes, acl: Option<&Credentials>) -> Self {
-        if let Some(credentials) = acl {
-            fields.insert(0, ("AccessKey", credentials.id.clone()));
-            let signature = signature(credentials.key.expose(), &fields, &body);
-            fields.push(("Signature", signature));
-        }
-        Self { code, fields, body }
-    }
-
-    /// Encodes the request in up to two parts.
-    pub(super) fn encode(&self, number: i32) -> [Bytes; 2] {
+    /// Encodes a request; with credentials, it is signed. The names of `fields` are sorted and begin in lower case,
+    /// so that the access key comes first in the order that is signed.
+    pub(super) fn new(
+        (code, number): (u16, i32),
+        fields: &[(&'static str, &str)],
+        body: &[u8],
+        acl: Option<&Credentials>,
+    ) -> Self {
         let mut header = format!(
-            r#"{{"code":{},"flag":0,"language":"OTHER","opaque":{number},"serializeTypeCurrentRPC":"JSON","version":{VERSION},"extFields":{{"#,
-            self.code
+            r#"{{"code":{code},"flag":0,"language":"OTHER","opaque":{number},"serializeTypeCurrentRPC":"JSON","version":{VERSION},"extFields":{{"#,
         );
-        for (at, (name, value)) in self.fields.iter().enumerate() {
-            header.push_str(if at == 0 { "\"" } else { ",\"" });
-            header.push_str(name);
-            header.push_str("\":");
-            header.push_str(&serde_json::to_string(value).unwrap_or_default());
+        let mut add = |name: &str, value: &str| {
+            for part in [if header.ends_with('{') { "\"" } else { ",\"" }, name, "\":"] {
+                header.push_str(part);
+            }
+            json::write_string(&mut header, value);
+        };
+        fields.iter().for_each(|(name, value)| add(name, value));
+        if let Some(Credentials { id, key, .. }) = acl {
+            add("AccessKey", id);
+            add("Signature", &signature(key.expose(), id, fields, body));
         }
         header.push_str("}}");
-        let mut head: BytesMut = head(header.as_bytes(), self.body.len());
-        if self.body.len() > TOGETHER {
-            return [head.freeze(), self.body.clone()];
-        }
-        head.extend_from_slice(&self.body);
-        [head.freeze(), Bytes::new()]
+        Self { number, bytes: frame::write(header.as_bytes(), body).into() }
     }
 }
 
@@ -93,21 +81,18 @@ pub fn read(frame: Frame) -> Result<Option<(i32, Answer)>, ()> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut as _;
+    use bytes::BytesMut;
 
-    use super::super::frame;
     use super::*;
 
     #[test]
     fn a_request_is_one_frame_with_all_its_fields() {
-        for size in [0, 3, TOGETHER + 1] {
-            let body = Bytes::from(vec![b'x'; size]);
-            let fields = vec![("a", "g\u{1}\"\u{2}".to_owned()), ("b", "é".to_owned())];
-            let request = Request::new(SEND, fields, body.clone(), None);
-            let mut bytes = BytesMut::new();
-            request.encode(7).iter().for_each(|part| bytes.put_slice(part));
+        for size in [0, 3, 1 << 16] {
+            let body = vec![b'x'; size];
+            let request = Request::new((SEND, 7), &[("a", "g\u{1}\"\u{2}"), ("b", "é")], &body, None);
+            let mut bytes = BytesMut::from(&request.bytes[..]);
             let frame = frame::take(&mut bytes, 1 << 20).unwrap().unwrap();
-            assert_eq!((frame.body, bytes.len()), (body, 0));
+            assert_eq!((&frame.body[..], bytes.len()), (&body[..], 0));
             let header: serde_json::Value = serde_json::from_slice(&frame.header).unwrap();
             assert_eq!((header["code"].as_u64(), header["opaque"].as_u64()), (Some(310), Some(7)));
             assert_eq!(header["extFields"], serde_json::json!({"a": "g\u{1}\"\u{2}", "b": "é"}));

@@ -4,7 +4,7 @@
 //! Both sizes are numbers of four bytes, and a broker is not trusted with them: a frame over the limit of the
 //! calls under way ends the connection before memory is reserved for it.
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// Frame that was read: its header, which is JSON, and its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,33 +49,28 @@ pub fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>, FrameE
     Ok(Some(Frame { header, body: frame }))
 }
 
-/// Writes the sizes and the header of a frame whose body has `body` bytes. A header has less than 16 MiB.
-pub fn head(header: &[u8], body: usize) -> BytesMut {
-    let size = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-    let mut head = BytesMut::with_capacity(8 + header.len());
-    head.put_u32(size(4 + header.len() + body));
-    head.put_u32(size(header.len()) & 0x00ff_ffff);
-    head.put_slice(header);
-    head
+/// Writes a frame. A header has less than 16 MiB.
+pub fn write(header: &[u8], body: &[u8]) -> Vec<u8> {
+    let size = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes();
+    let total = 4 + header.len() + body.len();
+    let mut frame = Vec::with_capacity(4 + total);
+    for part in [&size(total)[..], &size(header.len() & 0x00ff_ffff), header, body] {
+        frame.extend_from_slice(part);
+    }
+    frame
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frame(header: &[u8], body: &[u8]) -> BytesMut {
-        let mut frame = head(header, body.len());
-        frame.put_slice(body);
-        frame
-    }
-
     #[test]
     fn frames_are_read_as_they_were_written_in_any_pieces() {
-        let bytes = [frame(b"{\"code\":0}", b"body"), frame(b"{}", b"")].concat();
+        let bytes = [write(b"{\"code\":0}", b"body"), write(b"{}", b"")].concat();
         for cut in 0..=bytes.len() {
             let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
             for piece in [&bytes[..cut], &bytes[cut..]] {
-                buffer.put_slice(piece);
+                buffer.extend_from_slice(piece);
                 while let Some(frame) = take(&mut buffer, 99).unwrap() {
                     frames.push((frame.header, frame.body));
                 }

@@ -2,14 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::command::Answer;
-use super::error::{
-    FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE, STORED, TOPIC_NOT_EXIST, classify,
-};
-use super::producer::{Chosen, Outbound, Producer, With};
+use super::command::{Answer, Request, SEND};
+use super::error::{FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE, STORED, classify};
+use super::producer::{Chosen, Failed, MAX_ANSWER, Met, Producer, With, enter, refusal};
+use super::route::Broker;
 use super::settings::{ACCESS_KEY, SECRET_KEY, Settings};
 use crate::env::{Env, EnvProblem};
 use crate::message::Message;
@@ -36,7 +34,6 @@ pub(in crate::queue) struct Sending<'a> {
     transport: &'a Transport,
     message: &'a Message,
     properties: String,
-    body: Bytes,
     /// Id that consumers read as the message's.
     unique: String,
     /// Number of answers so far that report a late copy.
@@ -59,71 +56,148 @@ impl<'a> Sending<'a> {
             let detail = format!("the properties have {} bytes, over {MAX_PROPERTIES}", properties.len());
             return Err(Failure::new(Class::Permanent, detail));
         }
-        let body = Bytes::copy_from_slice(message.text.as_bytes());
         let late = AtomicU32::new(0);
-        Ok(Self { producer, env, vault, transport, message, properties, body, unique, late })
-    }
-
-    fn with<'s>(
-        &'s self,
-        config: &'s Settings,
-        name_server: &'s Endpoint,
-        private: &'s Private<'s>,
-        attempt: Attempt,
-    ) -> With<'s> {
-        let Attempt { deadline, fresh, .. } = attempt;
-        With { transport: self.transport, name_server, acl: config.acl.as_ref(), private, deadline, fresh }
+        Ok(Self { producer, env, vault, transport, message, properties, unique, late })
     }
 
     /// Asks the name server in use for the route of the message's topic, and sends nothing.
-    pub(in crate::queue) async fn ask(&self, config: &Settings, attempt: Attempt) -> Result<(), Failure> {
-        let private = Private::default();
-        let with = self.with(config, &config.endpoints.current, &private, attempt);
-        self.producer.route(&self.message.topic, with).await.map(drop)
+    pub(in crate::queue) async fn ask(&self, settings: &Settings, attempt: Attempt) -> Result<(), Failure> {
+        let Attempt { deadline, fresh, .. } = attempt;
+        let secrets = settings.acl.as_ref().map_or(["", ""], Credentials::secrets);
+        let private = Private { secrets: &secrets, message: None };
+        let with = With { transport: self.transport, settings, private: &private, deadline, fresh };
+        self.producer.route(&self.message.topic, with).await.map(drop).map_err(|failure| *failure)
     }
 
-    /// Reads an answer that is not a plain success. `None` asks for another queue.
+    /// Sends the message to one of its topic's queues, and to another one if a broker cannot be reached, or
+    /// reports once that it stored the message late.
+    async fn carry(&self, mut with: With<'_>, born: i64) -> Result<Accepted, Failed> {
+        let Self { producer, message, .. } = self;
+        let _room = enter(producer.room(self.size()), with.deadline).await?;
+        let route = producer.route(&message.topic, with).await?;
+        let key = message.key.as_deref().filter(|key| !key.is_empty());
+        let mut met = Met::default();
+        loop {
+            let Some(chosen) = producer.choose(&route, key, &met) else {
+                return Err(met.last.unwrap_or_else(|| self.unwritable()));
+            };
+            let (endpoint, request) = self.request(&chosen, with.settings, born)?;
+            let called = producer.call(&endpoint, request, MAX_ANSWER, with).await;
+            if let Some(judged) = self.judge(chosen, called, &mut met, with) {
+                return judged.map_err(|mut failure| {
+                    failure.maybe_stored |= met.late.is_some();
+                    failure
+                });
+            }
+            with.fresh = false;
+        }
+    }
+
+    fn unwritable(&self) -> Failed {
+        let detail = format!(
+            "topic {} has no queue that can be written: its brokers, or the topic's permission, forbid it",
+            self.message.topic
+        );
+        Failure::new(Class::Permission, detail).into()
+    }
+
+    /// Builds the request to a queue, and the endpoint of its broker.
+    fn request(&self, to: &Chosen, settings: &Settings, born: i64) -> Result<(Endpoint, Request), Failed> {
+        let scheme = if settings.endpoints.current.is_https() { "https" } else { "http" };
+        let address = &to.broker.address;
+        let endpoint = Endpoint::parse(&format!("{scheme}://{address}"), true).map_err(|_| {
+            let detail = format!("the route has the address {address:?}, which is not host:port");
+            Failure::new(Class::Config, detail)
+        })?;
+        let (queue, born) = (to.queue.to_string(), born.to_string());
+        let fields = [
+            ("a", settings.group.as_str()),
+            ("b", &self.message.topic),
+            // Topic and number of queues for brokers that create topics by themselves.
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", &queue),
+            ("f", "0"),
+            ("g", &born),
+            ("h", "0"),
+            ("i", &self.properties),
+            ("j", "0"),
+            ("k", "false"),
+            ("l", "16"),
+            ("m", "false"),
+            ("n", &to.broker.name),
+        ];
+        let code = self.producer.numbered(SEND);
+        let body = self.message.text.as_bytes();
+        Ok((endpoint, Request::new(code, &fields, body, settings.acl.as_ref())))
+    }
+
+    /// Judges what became of a request. `None` asks for another queue.
     fn judge(
         &self,
-        answer: &Answer,
-        (outbound, chosen): (&Outbound<'_>, &Chosen),
-        private: &Private<'_>,
-        needs_copies: bool,
-    ) -> Option<Result<Accepted, Failure>> {
-        let is_late = match answer.code {
-            STORED => false,
-            FLUSH_DISK_TIMEOUT | FLUSH_SLAVE_TIMEOUT => true,
-            SLAVE_NOT_AVAILABLE => needs_copies,
-            _ => {
-                let failure = chosen.refusal(answer, outbound, private);
-                let is_stale = classify(answer.code, &answer.remark, 0).is_stale;
-                if is_stale || answer.code == TOPIC_NOT_EXIST {
-                    self.producer.forget(&self.message.topic);
+        chosen: Chosen,
+        called: Result<Answer, Failed>,
+        met: &mut Met,
+        with: With<'_>,
+    ) -> Option<Result<Accepted, Failed>> {
+        let (producer, topic) = (self.producer, &self.message.topic);
+        let told = |mut failure: Failed| {
+            let Broker { name, address, .. } = &chosen.broker;
+            failure.detail = format!("broker {name} at {address}, topic {topic}: {}", failure.detail);
+            failure
+        };
+        let answer = match called {
+            Ok(answer) => answer,
+            Err(failure) => {
+                producer.leave_out(&chosen.broker, topic, true);
+                let mut failure = told(failure);
+                if !failure.unreachable {
+                    return Some(Err(failure));
                 }
-                if is_stale || matches!(failure.class, Class::Throttle | Class::Transient | Class::Ambiguous)
-                {
-                    self.producer.pass_over(chosen);
+                if self.has_key() {
+                    // The other brokers may well be reached by messages without this key.
+                    failure.unreachable = false;
+                    return Some(Err(failure));
                 }
-                return Some(Err(failure));
+                met.failed.push(chosen.broker.address);
+                met.last = Some(failure);
+                return None;
             }
         };
-        if is_late {
-            self.producer.pass_over(chosen);
-            let late = self.late.fetch_add(1, Ordering::Relaxed) + 1;
-            let failure = chosen.refusal(answer, outbound, private);
-            let detail = format!("stored, but not as durably as it is configured, twice: {}", failure.detail);
-            return (late >= MAX_LATE).then_some(Err(Failure { detail, is_last: true, ..failure }));
+        let is_uncopied = answer.code == SLAVE_NOT_AVAILABLE;
+        let is_late = matches!(answer.code, FLUSH_DISK_TIMEOUT | FLUSH_SLAVE_TIMEOUT)
+            || is_uncopied && with.settings.needs_copies;
+        if answer.code != STORED && (is_late || !is_uncopied) {
+            let mut failure = told(refusal(&answer, self.size(), with.private));
+            let is_stale = classify(answer.code, &answer.remark, 0).is_stale;
+            if is_stale || matches!(failure.class, Class::Throttle | Class::Transient | Class::Ambiguous) {
+                producer.leave_out(&chosen.broker, topic, is_stale);
+            }
+            if is_late {
+                met.late = Some(chosen);
+                failure.detail.insert_str(0, "stored, but twice not as durably as it is configured: ");
+                failure.is_last = true;
+                if self.late.fetch_add(1, Ordering::Relaxed) + 1 < MAX_LATE {
+                    return None;
+                }
+            }
+            return Some(Err(failure));
         }
-        if answer.code == SLAVE_NOT_AVAILABLE {
-            self.producer.warn_uncopied(&self.message.topic, chosen);
-        }
-        let Some(position) = &answer.message_id else {
-            let detail = "the answer reports success without a message id";
-            let failure =
-                Failure { maybe_stored: true, unread: true, ..Failure::new(Class::Ambiguous, detail) };
+        let Some(position) = answer.message_id else {
+            let mut failure = told(
+                Failure::new(Class::Ambiguous, "the answer reports success without a message id").into(),
+            );
+            (failure.maybe_stored, failure.unread) = (true, true);
             return Some(Err(failure));
         };
-        Some(Ok(Accepted { message_id: self.unique.clone(), request_id: Some(position.clone()) }))
+        if is_uncopied {
+            producer.warn_uncopied(topic, &chosen);
+        }
+        Some(Ok(Accepted { message_id: self.unique.clone(), request_id: Some(position), is_uncopied }))
+    }
+
+    fn has_key(&self) -> bool {
+        self.message.key.as_ref().is_some_and(|key| !key.is_empty())
     }
 }
 
@@ -140,42 +214,15 @@ impl Outgoing for Sending<'_> {
     }
 
     fn size(&self) -> usize {
-        self.body.len()
+        self.message.text.len() + self.properties.len()
     }
 
-    async fn attempt(&self, config: &Settings, attempt: Attempt) -> Result<Accepted, Failure> {
-        let secrets = config.acl.as_ref().map_or(["", ""], Credentials::secrets);
+    async fn attempt(&self, settings: &Settings, attempt: Attempt) -> Result<Accepted, Failure> {
+        let Attempt { deadline, fresh, now } = attempt;
+        let secrets = settings.acl.as_ref().map_or(["", ""], Credentials::secrets);
         let private = Private { secrets: &secrets, message: Some(self.message) };
-        let mut with = self.with(config, &config.endpoints.current, &private, attempt);
-        let outbound = Outbound {
-            topic: &self.message.topic,
-            key: self.message.key.as_deref().filter(|key| !key.is_empty()),
-            group: &config.group,
-            properties: &self.properties,
-            born: attempt.now.unix_millis(),
-            body: self.body.clone(),
-        };
-        let mut avoid = None;
-        loop {
-            let sent = self.producer.send(&outbound, avoid.as_ref(), with).await;
-            let is_again = avoid.is_some();
-            let (answer, chosen) = match sent {
-                Ok(sent) => sent,
-                Err(failure) => {
-                    let maybe_stored = failure.maybe_stored || is_again;
-                    return Err(Failure { maybe_stored, ..failure });
-                }
-            };
-            let judged = self.judge(&answer, (&outbound, &chosen), &private, config.needs_copies);
-            if let Some(judged) = judged {
-                return judged.map_err(|failure| {
-                    let maybe_stored = failure.maybe_stored || is_again;
-                    Failure { maybe_stored, ..failure }
-                });
-            }
-            avoid = Some(chosen);
-            with.fresh = false;
-        }
+        let with = With { transport: self.transport, settings, private: &private, deadline, fresh };
+        self.carry(with, now.unix_millis()).await.map_err(|failure| *failure)
     }
 }
 

@@ -153,12 +153,12 @@ pub fn read(answer: &Answer, private: &Private<'_>) -> Result<Accepted, Failure>
     let foreign = || Failure { request_id: request_id(), lock: Lock::Key, ..answer.foreign() };
     if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
         let message_id = answer.id("msg_id").unwrap_or_else(|| "unknown".to_owned());
-        return Ok(Accepted { message_id, request_id: request_id() });
+        return Ok(Accepted { message_id, request_id: request_id(), is_uncopied: false });
     }
     let has = |path| answer.has(path).map_err(|_| foreign());
     let failed = has("error_code")? || has("errorCode")? || has("error")?;
     if let Some(message_id) = answer.id("msg_id").filter(|_| !failed && answer.is_2xx()) {
-        return Ok(Accepted { message_id, request_id: request_id() });
+        return Ok(Accepted { message_id, request_id: request_id(), is_uncopied: false });
     }
     let code = first(&["error_code", "errorCode", "code", "error.code"]);
     let text = first(&["error_msg", "errorMsg", "message", "error.message", "error.title"]);

@@ -85,7 +85,7 @@ pub fn read(answer: &Answer, private: &Private<'_>) -> Result<Accepted, Failure>
 
     if answer.is_2xx() && is_pulled(Safeguard::ReceiptNamesMessage) {
         let message_id = answer.id("Response.MessageId").unwrap_or_else(|| "unknown".to_owned());
-        return Ok(Accepted { message_id, request_id });
+        return Ok(Accepted { message_id, request_id, is_uncopied: false });
     }
     let has = |path| answer.has(path).map_err(|_| answer.foreign());
     let (error, error_msg, legacy) = (has("Response.Error")?, has("Response.ErrorMsg")?, has("codeDesc")?);
@@ -106,7 +106,7 @@ pub fn read(answer: &Answer, private: &Private<'_>) -> Result<Accepted, Failure>
         return Err(failure((Class::Transient, true), None, get("Response.ErrorMsg").as_deref()));
     }
     match answer.id("Response.MessageId") {
-        Some(message_id) if answer.is_2xx() => Ok(Accepted { message_id, request_id }),
+        Some(message_id) if answer.is_2xx() => Ok(Accepted { message_id, request_id, is_uncopied: false }),
         None if answer.is_2xx() && request_id.is_some() => {
             let text = "the answer has neither a message id nor an error";
             Err(Failure { unread: true, ..failure((Class::Ambiguous, true), None, Some(text)) })
