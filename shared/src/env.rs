@@ -47,7 +47,7 @@ pub(crate) const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const USER_DATA: &str = "RUNTIME_USERDATA";
 
 /// Parses the variables in [`USER_DATA`]. Members that are not strings are left out.
-fn user_data(json: &str) -> BTreeMap<String, String> {
+fn user_data(json: &str) -> Vec<(String, String)> {
     let members: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     let text = |(name, value)| match value {
         serde_json::Value::String(text) => Some((name, text)),
@@ -83,7 +83,12 @@ pub(crate) struct Lent(Arc<BTreeMap<&'static str, Option<String>>>);
 
 impl Lent {
     pub(crate) fn new(variables: impl IntoIterator<Item = (&'static str, Option<String>)>) -> Self {
-        Self(Arc::new(variables.into_iter().collect()))
+        // Collected one by one: the sort of a whole collection is five kilobytes of a function.
+        let mut lent = BTreeMap::new();
+        for (name, value) in variables {
+            lent.insert(name, value);
+        }
+        Self(Arc::new(lent))
     }
 
     /// Returns the variables that were lent to the current task. A task that it spawns does not inherit them:
@@ -113,7 +118,10 @@ impl Env {
 
     fn new(read: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let user = user_data(read(USER_DATA).as_deref().unwrap_or_default());
-        let read = move |name: &str| read(name).or_else(|| user.get(name).cloned());
+        let read = move |name: &str| {
+            let of_user = || user.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
+            read(name).or_else(of_user)
+        };
         Self { read: Arc::new(read), own: Arc::default() }
     }
 

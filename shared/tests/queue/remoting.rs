@@ -29,6 +29,7 @@ enum Does {
     /// Sends half of the answer and closes the connection.
     Half,
     Close,
+    AnswerAndClose,
     /// Sends these bytes instead of a frame.
     Bytes(&'static [u8]),
 }
@@ -46,6 +47,8 @@ struct State {
     /// Headers of the messages, with the texts and the connections' numbers.
     seen: Vec<(Value, String, usize)>,
     routes: usize,
+    /// What it does with the next questions for a route; without an entry, it answers.
+    on_route: VecDeque<Does>,
     connections: usize,
     /// Queues as broker, permission and number; and the brokers' addresses.
     queues: Vec<(&'static str, u32, u32)>,
@@ -124,6 +127,15 @@ impl Broker {
             let (header, body) = read(&mut stream).await?;
             let opaque = header["opaque"].as_i64().unwrap();
             if header["code"] == 105 {
+                match self.with(|state| state.on_route.pop_front()) {
+                    Some(Does::Refuse(code, text)) => {
+                        let answer = json!({"code": code, "flag": 1, "opaque": opaque, "remark": text});
+                        stream.write_all(&frame(&answer, b"")).await.ok()?;
+                        continue;
+                    }
+                    Some(Does::Never) => continue,
+                    _ => {}
+                }
                 let body = self.route();
                 stream
                     .write_all(&frame(&json!({"code": 0, "flag": 1, "opaque": opaque}), &body))
@@ -163,6 +175,10 @@ impl Broker {
                     return None;
                 }
                 Does::Close => return None,
+                Does::AnswerAndClose => {
+                    stream.write_all(&answer(opaque, 0)).await.ok()?;
+                    return None;
+                }
                 Does::Bytes(bytes) => bytes.to_vec(),
             };
             // In two pieces, so that no frame is read at once.
@@ -280,8 +296,8 @@ async fn a_late_flush_is_tried_once_at_another_queue_and_then_spilled() {
 #[tokio::test]
 async fn a_missing_slave_is_no_reason_to_send_again_unless_copies_are_asked_for() {
     let broker = Broker::start([Does::Answer(11)]).await;
-    assert_eq!(broker.client(&[]).send(&numbered(1), seconds(5)).await.unwrap().attempts, 1);
-    assert_eq!(broker.texts().len(), 1);
+    let receipt = broker.client(&[]).send(&numbered(1), seconds(5)).await.unwrap();
+    assert_eq!((receipt.attempts, receipt.is_uncopied, broker.texts().len()), (1, true, 1));
     let broker = Broker::start([Does::Answer(11); 9]).await;
     let error = fails(&broker.client(&[("ROCKETMQ_DURABLE_COPIES", "true")]), Effort::Brief, 5).await;
     assert_eq!((error.class, error.maybe_stored, broker.texts().len()), (Class::Ambiguous, true, 2));
@@ -341,6 +357,50 @@ async fn a_dead_broker_is_left_out() {
     assert!(broker.fields("n").iter().all(|name| name == "b"));
     // Six of the eight would have gone to the dead one.
     assert!(broker.with(|state| state.routes) <= 3);
+}
+
+#[tokio::test]
+async fn an_old_route_serves_while_no_name_server_knows_a_newer_one() {
+    for forgets in [Does::Refuse(17, "No topic route info"), Does::Never] {
+        let broker = Broker::start([Does::Answer(0), Does::Refuse(501, "")]).await;
+        let client = broker.client(&[]);
+        client.send(&numbered(1), seconds(5)).await.unwrap();
+        broker.with(|state| state.on_route.push_back(forgets));
+        assert_eq!(client.send(&numbered(2), seconds(5)).await.unwrap().attempts, 2);
+        assert_eq!(broker.with(|state| (state.on_route.len(), state.seen.len())), (0, 3));
+    }
+    // Without an old one, it is the topic that is missing.
+    let broker = Broker::start([]).await;
+    broker.with(|state| state.on_route.push_back(Does::Refuse(17, "No topic route info")));
+    let error = fails(&broker.client(&[]), Effort::Brief, 5).await;
+    assert_eq!((error.class, error.maybe_stored, error.attempts), (Class::Config, false, 1), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_server_out_of_reach_is_followed_by_the_next_one() {
+    let broker = Broker::start([]).await;
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let both = format!("{dead};{}", broker.address);
+    let client = Client::new(context(&[("ROCKETMQ_NAME_SERVER", &both)], Wall::new().clock()));
+    assert_eq!(client.send(&numbered(1), seconds(5)).await.unwrap().attempts, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_broker_closed_costs_no_attempt() {
+    let broker = Broker::start([Does::AnswerAndClose]).await;
+    let client = broker.client(&[]);
+    client.send(&numbered(1), seconds(5)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(client.send(&numbered(2), seconds(5)).await.unwrap().attempts, 1);
+    assert_eq!(broker.with(|state| state.connections), 2);
+}
+
+#[tokio::test]
+async fn a_trace_of_eight_kilobytes_is_not_logged() {
+    let trace = "system error ".repeat(700).leak();
+    let broker = Broker::start([Does::Refuse(2, trace)]).await;
+    let error = fails(&broker.client(&[]), Effort::Brief, 5).await;
+    assert!(error.to_string().len() < 1000, "{}", error.to_string().len());
 }
 
 #[tokio::test]

@@ -101,6 +101,15 @@ pub(super) struct Chosen {
     pub(super) queue: u32,
 }
 
+impl Chosen {
+    /// Adds the broker and the topic to what a failure says.
+    pub(super) fn told(&self, topic: &str, mut failure: Failed) -> Failed {
+        let Broker { name, address, .. } = &self.broker;
+        failure.detail = format!("broker {name} at {address}, topic {topic}: {}", failure.detail);
+        failure
+    }
+}
+
 /// Queues that one attempt has met.
 #[derive(Default)]
 pub(super) struct Met {
@@ -226,7 +235,7 @@ impl Producer {
             None => state.turn,
         };
         state.turn = state.turn.wrapping_add(u32::from(key.is_none()));
-        let mut best: Option<(u8, Chosen)> = None;
+        let mut best: Option<(u8, u32)> = None;
         for step in 0..if key.is_some() { queues.min(1) } else { queues } {
             let number = (first % queues + step) % queues;
             let (broker, queue) = route.queue(number)?;
@@ -240,13 +249,14 @@ impl Producer {
                 + 2 * u8::from(late.is_some_and(|late| late.queue == queue))
                 + u8::from(late.is_some());
             if best.as_ref().is_none_or(|(known, _)| rank < *known) {
-                best = Some((rank, Chosen { broker: broker.clone(), queue }));
+                best = Some((rank, number));
             }
             if rank == 0 {
                 break;
             }
         }
-        best.map(|(_, chosen)| chosen)
+        let (broker, queue) = route.queue(best?.1)?;
+        Some(Chosen { broker: broker.clone(), queue })
     }
 
     /// Makes a call over the kept connection to `endpoint`, or over a new one.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::command::{Answer, Request, SEND};
 use super::error::{FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE, STORED, classify};
 use super::producer::{Chosen, Failed, MAX_ANSWER, Met, Producer, With, enter, refusal};
-use super::route::Broker;
 use super::settings::{ACCESS_KEY, SECRET_KEY, Settings};
 use crate::env::{Env, EnvProblem};
 use crate::message::Message;
@@ -141,11 +140,7 @@ impl<'a> Sending<'a> {
         with: With<'_>,
     ) -> Option<Result<Accepted, Failed>> {
         let (producer, topic) = (self.producer, &self.message.topic);
-        let told = |mut failure: Failed| {
-            let Broker { name, address, .. } = &chosen.broker;
-            failure.detail = format!("broker {name} at {address}, topic {topic}: {}", failure.detail);
-            failure
-        };
+        let told = |failure| chosen.told(topic, failure);
         let answer = match called {
             Ok(answer) => answer,
             Err(failure) => {
