@@ -92,6 +92,25 @@ async fn refusals_of_real_brokers_have_their_classes() {
     }
 }
 
+/// Needs the broker with TLS: `TLS_CA_FILE` names the root of its certificate, and `REFUSED` is set if that one is
+/// expired or of another name.
+#[tokio::test]
+#[ignore = "needs a broker with TLS"]
+async fn tls_is_taken_with_a_root_of_ones_own_and_a_wrong_certificate_is_refused() {
+    let root = std::env::var("TLS_CA_FILE").unwrap();
+    let is_refused = std::env::var("REFUSED").is_ok();
+    let tls = [("ROCKETMQ_TLS", "true"), ("TLS_CA_FILE", root.as_str())];
+    let one = message("tls", "wh_native", None, "{}".to_owned());
+    let sent = client("127.0.0.1:9876", &tls).send(&one, seconds(10)).await;
+    println!("{sent:?}");
+    assert_eq!(
+        sent.as_ref().err().map(|error| (error.class, error.maybe_stored)),
+        is_refused.then_some((Class::Config, false))
+    );
+    let without_root = client("127.0.0.1:9876", &tls[..1]).send(&one, seconds(10)).await;
+    assert_eq!(without_root.unwrap_err().class, Class::Config);
+}
+
 /// Prints how many messages of 1 KB are stored in a second, each with its receipt awaited.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "needs a broker: scripts/brokers"]

@@ -27,6 +27,7 @@ pub(super) struct Request {
 impl Request {
     /// Encodes a request; with credentials, it is signed. The names of `fields` are sorted and begin in lower case,
     /// so that the access key comes first in the order that is signed.
+    #[inline(never)]
     pub(super) fn new(
         (code, number): (u16, i32),
         fields: &[(&'static str, &str)],
@@ -67,6 +68,7 @@ pub struct Answer {
 
 /// Reads a frame as the answer to the request with the returned number. `Ok(None)` is a request of the
 /// broker's own, which is not answered; the error is a header that cannot be read.
+#[inline(never)]
 pub fn read(frame: Frame) -> Result<Option<(i32, Answer)>, ()> {
     let text = |path| json::text(&frame.header, path).map_err(|_| ());
     let number = |path| text(path).map(|text| text.and_then(|text| text.parse::<i32>().ok()));

@@ -96,6 +96,7 @@ impl Connection {
 
     /// Returns true if another message may be written: the connection has not ended, and was not silent for
     /// longer than `silent`.
+    #[inline(never)]
     pub(super) fn is_usable(&self, silent: Duration) -> bool {
         let state = self.shared.state();
         let (heard, at) = state.heard;
@@ -118,6 +119,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     fn begin(&self, request: Request, limit: usize) -> (Call<'_>, oneshot::Receiver<Answer>) {
         let (number, (to, answer)) = (request.number, oneshot::channel());
         let mut state = self.shared.state();
@@ -157,6 +159,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Gives the call up, and returns true if a byte of it may have been written.
+    #[inline(never)]
     fn withdraw(&self) -> bool {
         let mut state = self.shared.state();
         state.waiting.retain(|waiting| waiting.number != self.number);
@@ -166,6 +169,7 @@ impl Call<'_> {
     }
 
     /// Gives the call up after it failed.
+    #[inline(never)]
     fn failed(&self, is_late: bool) -> CallError {
         let is_written = self.withdraw();
         let ended = self.shared.state().ended.clone();
@@ -219,6 +223,7 @@ impl Task {
         }
     }
 
+    #[inline(never)]
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         loop {
             if self.output.is_empty() {
@@ -246,6 +251,7 @@ impl Task {
     }
 
     /// Hands the answers that have arrived to their calls.
+    #[inline(never)]
     fn answer(&mut self) -> Result<(), TransportError> {
         let unreadable =
             || TransportError::Unreadable("it is not of RocketMQ's remoting protocol".to_owned());

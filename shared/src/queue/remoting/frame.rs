@@ -25,6 +25,7 @@ pub enum FrameError {
 }
 
 /// Takes the first frame from the buffer; `None` if it has not arrived whole. A frame has up to `limit` bytes.
+#[inline(never)]
 pub fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>, FrameError> {
     let number = |at: usize| Some(u32::from_be_bytes(buffer.get(at..at + 4)?.try_into().ok()?) as usize);
     let Some(total) = number(0) else { return Ok(None) };
@@ -50,6 +51,7 @@ pub fn take(buffer: &mut BytesMut, limit: usize) -> Result<Option<Frame>, FrameE
 }
 
 /// Writes a frame. A header has less than 16 MiB.
+#[inline(never)]
 pub fn write(header: &[u8], body: &[u8]) -> Vec<u8> {
     let size = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes();
     let total = 4 + header.len() + body.len();

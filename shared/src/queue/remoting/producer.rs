@@ -103,6 +103,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// Adds the broker and the topic to what a failure says.
+    #[inline(never)]
     pub(super) fn told(&self, topic: &str, mut failure: Failed) -> Failed {
         let Broker { name, address, .. } = &self.broker;
         failure.detail = format!("broker {name} at {address}, topic {topic}: {}", failure.detail);
@@ -172,6 +173,7 @@ impl Producer {
     }
 
     /// Remembers the route that a name server answered.
+    #[inline(never)]
     fn learn(
         &self,
         topic: &str,
@@ -226,6 +228,7 @@ impl Producer {
     }
 
     /// Chooses a queue: that of the key, or else by turns. A broker that is left out is chosen if no other is left.
+    #[inline(never)]
     pub(super) fn choose(&self, route: &Route, key: Option<&str>, met: &Met) -> Option<Chosen> {
         let queues = route.queues();
         let state = &mut *self.state();
@@ -291,6 +294,7 @@ impl Producer {
     }
 
     /// Returns the kept connection if it may be used, else a new one.
+    #[inline(never)]
     fn connection(
         &self,
         endpoint: &Endpoint,
@@ -318,6 +322,7 @@ impl Producer {
     }
 
     /// Logs that brokers store messages without a copy, once a minute.
+    #[inline(never)]
     pub(super) fn warn_uncopied(&self, topic: &str, chosen: &Chosen) {
         let warned = &mut self.state().warned;
         if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
@@ -344,6 +349,7 @@ pub(super) async fn enter(
 }
 
 /// Builds the failure for a result code other than success.
+#[inline(never)]
 pub(super) fn refusal(answer: &Answer, size: usize, private: &Private<'_>) -> Failed {
     let kind = classify(answer.code, &answer.remark, size);
     let remark = private.clean(first_line(&answer.remark));

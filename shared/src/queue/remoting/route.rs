@@ -33,6 +33,7 @@ pub struct Broker {
 impl Route {
     /// Parses the body of an answer; `None` if it is not a route. Slaves, and queues that cannot be written, are
     /// left out.
+    #[inline(never)]
     pub fn parse(body: &[u8]) -> Option<Self> {
         let body = with_names(std::str::from_utf8(body).ok()?);
         let items = |path| json::items(body.as_bytes(), path).ok().flatten();

@@ -92,6 +92,7 @@ impl<'a> Sending<'a> {
         }
     }
 
+    #[inline(never)]
     fn unwritable(&self) -> Failed {
         let detail = format!(
             "topic {} has no queue that can be written: its brokers, or the topic's permission, forbid it",
@@ -101,6 +102,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Builds the request to a queue, and the endpoint of its broker.
+    #[inline(never)]
     fn request(&self, to: &Chosen, settings: &Settings, born: i64) -> Result<(Endpoint, Request), Failed> {
         let scheme = if settings.endpoints.current.is_https() { "https" } else { "http" };
         let address = &to.broker.address;
@@ -132,6 +134,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Judges what became of a request. `None` asks for another queue.
+    #[inline(never)]
     fn judge(
         &self,
         chosen: Chosen,
@@ -224,6 +227,7 @@ impl Outgoing for Sending<'_> {
 /// Computes the id that consumers read as the message's (`UNIQ_KEY`): it is the same for each copy. Its form is
 /// the official client's, 16 bytes in hexadecimal, with a time of zero, from which consoles begin their search:
 /// the first of the month.
+#[inline(never)]
 fn unique(topic: &str, id: &str) -> String {
     let digest = sha256(format!("{topic}\0{id}").as_bytes());
     let (head, tail) = (digest.get(..10).unwrap_or_default(), digest.get(10..12).unwrap_or_default());
