@@ -59,12 +59,15 @@ impl Trigger {
             Self::Plain | Self::Lattice => {
                 // As for other triggers, an invalid header field is left out.
                 let is_field = |value: &str| value.bytes().all(|b| (b' '..=b'~').contains(&b));
-                let fields = response.headers.iter().filter(|(_, value)| is_field(value)).cloned();
+                let mut headers = BTreeMap::new();
+                for (name, value) in response.headers.iter().filter(|(_, value)| is_field(value)) {
+                    headers.insert(*name, value.clone());
+                }
                 TriggerAnswer::Plain(Plain {
                     is_base64_encoded: false,
                     status_code: status.as_u16(),
                     status_description: (self == Self::Lattice).then(|| status.to_string()),
-                    headers: fields.collect(),
+                    headers,
                     body: response.body.clone(),
                 })
             }

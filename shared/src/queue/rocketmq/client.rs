@@ -109,24 +109,14 @@ impl Queue for Client {
         let env = &self.0.env;
         let transport = self.0.transport.problem();
         let keys = Keyring::trusting(env, &self.0.vault);
-        if remoting::is_chosen(env) {
-            let all = [
-                transport,
-                self.0.courier.problem().cloned(),
-                both_routes(env),
-                max_message(env).err(),
-                remoting::problem(keys),
-            ];
-            return all.into_iter().flatten().collect();
-        }
-        let all = [
-            transport,
-            self.0.courier.problem().cloned(),
-            endpoints(env).and_then(|_| PathForm::named(env)).err(),
-            instance(env).err(),
-            max_message(env).err(),
-            auth(keys).err(),
-        ];
+        let [place, instance, access] = if remoting::is_chosen(env) {
+            [both_routes(env), None, remoting::problem(keys)]
+        } else {
+            let place = endpoints(env).and_then(|_| PathForm::named(env)).err();
+            [place, instance(env).err(), auth(keys).err()]
+        };
+        let limit = max_message(env).err();
+        let all = [transport, self.0.courier.problem().cloned(), place, instance, limit, access];
         all.into_iter().flatten().collect()
     }
 

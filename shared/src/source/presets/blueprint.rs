@@ -155,7 +155,11 @@ impl Blueprint {
             let faults = profile.handshakes.iter().filter_map(|handshake| handshake.fault(&scheme));
             errors.extend(faults.map(|fault| error("verify", fault)));
         }
-        let params: Params = params.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        let mut known = Params::new();
+        for (name, value) in params {
+            known.insert(name, Secret::new(value));
+        }
+        let params = known;
         scheme.bind(&params);
         if let Some(Err((name, message))) = scheme.decrypt.as_mut().map(|decrypt| decrypt.take(&params)) {
             errors.push(error(format!("params.{name}"), message));
