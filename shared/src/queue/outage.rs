@@ -14,8 +14,6 @@
 //! Only attempts that began after the last success count. Throttling less than a second after a success opens
 //! no circuit: it lowers the topic's rate ([`Flow`]).
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -111,7 +109,7 @@ impl Outages {
 
     /// Checks that the topic's rate has room for one more message; only an [`Effort::Brief`] is held back.
     fn within_rate(&mut self, way: &Way, effort: Effort, now: Instant) -> Result<(), Failure> {
-        let Some(line) = self.topics.0.get_mut(&way.topic).filter(|_| effort == Effort::Brief) else {
+        let Some(line) = self.topics.known(&way.topic).filter(|_| effort == Effort::Brief) else {
             return Ok(());
         };
         line.flow.take(now).map_err(|wait| {
@@ -144,7 +142,7 @@ impl Outages {
         if changes.iter().any(|change| matches!(change, Change::Closed(Reach::Endpoint | Reach::Key))) {
             // The cause that all shared has passed: each topic may show at once if it fails for its own
             // reasons.
-            for gap in self.topics.0.values_mut().filter_map(|line| line.gap.as_mut()) {
+            for gap in self.topics.0.iter_mut().filter_map(|(_, line)| line.gap.as_mut()) {
                 (gap.until, gap.wait) = (now, FIRST_WAIT);
             }
         }
@@ -163,7 +161,7 @@ impl Outages {
         let is_throttled = failure.class == Class::Throttle;
         let is_wide = failure.unreachable || failure.scope == Scope::Api;
         // A failure that a topic's own circuit explains does not count for the key or the endpoint.
-        let is_explained = self.topics.0.get(&way.topic).is_some_and(|line| line.gap.is_some());
+        let is_explained = self.topics.known(&way.topic).is_some_and(|line| line.gap.is_some());
         for (reach, line) in self.used(way, now) {
             if is_throttled
                 && reach == Reach::Topic
@@ -218,9 +216,9 @@ impl Outages {
 
     /// Lists the known lines of `way`, the widest first.
     fn on<'a>(&'a mut self, way: &Way) -> impl Iterator<Item = (Reach, &'a mut Line)> + use<'a> {
-        let endpoint = self.endpoints.0.get_mut(&way.endpoint).map(|line| (Reach::Endpoint, line));
-        let key = self.keys.0.get_mut(&way.key).map(|line| (Reach::Key, line));
-        let topic = self.topics.0.get_mut(&way.topic).map(|line| (Reach::Topic, line));
+        let endpoint = self.endpoints.known(&way.endpoint).map(|line| (Reach::Endpoint, line));
+        let key = self.keys.known(&way.key).map(|line| (Reach::Key, line));
+        let topic = self.topics.known(&way.topic).map(|line| (Reach::Topic, line));
         [endpoint, key, topic].into_iter().flatten()
     }
 }
@@ -327,34 +325,42 @@ fn asked(failure: &Failure) -> Duration {
     failure.retry_after.unwrap_or_default().min(MAX_ASKED)
 }
 
-/// Lines by name, up to [`MOST`] of them.
-struct Lines<K>(HashMap<K, Line>);
+/// Lines by name, up to [`MOST`] of them. It is a list: there are few, and the code of a map is two kilobytes of a
+/// function for each type of name.
+struct Lines<K>(Vec<(K, Line)>);
 
 impl<K> Default for Lines<K> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(Vec::new())
     }
 }
 
-impl<K: Hash + Eq + Clone> Lines<K> {
+impl<K: Eq + Clone> Lines<K> {
+    fn known(&mut self, name: &K) -> Option<&mut Line> {
+        self.0.iter_mut().find(|(known, _)| known == name).map(|(_, line)| line)
+    }
+
     /// Returns the line of `name`, added if missing, and marks it as used now.
     fn line(&mut self, name: &K, now: Instant) -> Option<&mut Line> {
-        if !self.0.contains_key(name) {
-            if self.0.len() >= MOST {
-                let oldest = self.0.iter().min_by_key(|(_, line)| (line.gap.is_some(), line.used));
-                if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                    self.0.remove(&oldest);
+        let lines = &mut self.0;
+        let at = lines.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            if lines.len() >= MOST {
+                let lines_by_age = lines.iter().enumerate();
+                let oldest = lines_by_age.min_by_key(|(_, (_, line))| (line.gap.is_some(), line.used));
+                if let Some((at, _)) = oldest {
+                    lines.swap_remove(at);
                 }
             }
-            self.0.insert(name.clone(), Line::new(now));
-        }
-        let line = self.0.get_mut(name)?;
+            lines.push((name.clone(), Line::new(now)));
+            lines.len() - 1
+        });
+        let (_, line) = lines.get_mut(at)?;
         line.used = now;
         Some(line)
     }
 
     fn open(&self, now: Instant) -> usize {
-        self.0.values().filter(|line| line.gap.is_some() && now < line.used + FORGET).count()
+        self.0.iter().filter(|(_, line)| line.gap.is_some() && now < line.used + FORGET).count()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of the opening, the closing and the probes of circuits, with times that each test sets.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
 use super::*;

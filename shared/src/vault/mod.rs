@@ -5,7 +5,6 @@
 pub(crate) mod machine;
 mod remote;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,7 +37,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// same version.
 pub(crate) struct Vault {
     resolver: Resolver,
-    kept: Mutex<HashMap<(SecretStore, String), KeptValue>>,
+    /// References are those of the configuration, so they are few.
+    kept: Mutex<Vec<KeptValue>>,
     reading: tokio::sync::Mutex<()>,
     #[cfg(feature = "machine")]
     machine: machine::Machine,
@@ -65,6 +65,8 @@ pub(crate) struct LentKey {
 }
 
 struct KeptValue {
+    store: SecretStore,
+    id: String,
     value: Result<Secret, SecretError>,
     /// Times of the last successful read and of the last attempt.
     read: Instant,
@@ -72,6 +74,10 @@ struct KeptValue {
 }
 
 impl KeptValue {
+    fn is_of(&self, remote: &Remote<'_>) -> bool {
+        self.store == remote.store && self.id == remote.id
+    }
+
     /// Returns true if the value should be read again. `refused` says that the vendor did not accept the
     /// value.
     fn is_due(&self, refused: bool) -> bool {
@@ -120,7 +126,7 @@ impl Vault {
     /// Reads the remote references that are due. A value stays if it cannot be read again.
     pub(crate) async fn refresh(&self, references: &[SecretRef], refused: bool, deadline: Instant) {
         let is_due = |remote: &Remote<'_>| {
-            self.kept().get(&key(remote)).is_none_or(|kept: &KeptValue| kept.is_due(refused))
+            self.kept().iter().find(|kept| kept.is_of(remote)).is_none_or(|kept| kept.is_due(refused))
         };
         let due = || references.iter().filter_map(Remote::of).filter(is_due);
         if due().next().is_none() {
@@ -133,12 +139,17 @@ impl Vault {
             let found = self.resolver.fetch(&remote, limit).await;
             let now = Instant::now();
             let mut kept = self.kept();
-            match (found, kept.get_mut(&key(&remote))) {
+            let known = kept.iter_mut().find(|kept| kept.is_of(&remote));
+            match (found, known) {
                 (Err(error), Some(kept)) if kept.value.is_ok() => {
                     tracing::warn!(%error, "a credential cannot be read again: the old one stays in use");
                     kept.tried = now;
                 }
-                (value, _) => drop(kept.insert(key(&remote), KeptValue { value, read: now, tried: now })),
+                (value, Some(kept)) => (kept.value, kept.read, kept.tried) = (value, now, now),
+                (value, None) => {
+                    let (store, id) = (remote.store, remote.id.to_owned());
+                    kept.push(KeptValue { store, id, value, read: now, tried: now });
+                }
             }
         }
     }
@@ -147,7 +158,7 @@ impl Vault {
     /// [`SecretError::Remote`] if a remote reference was not read yet.
     pub(crate) fn get(&self, reference: &SecretRef, env: &Env) -> Result<Secret, SecretError> {
         let kept = Remote::of(reference).and_then(|remote| {
-            let value = self.kept().get(&key(&remote))?.value.clone();
+            let value = self.kept().iter().find(|kept| kept.is_of(&remote))?.value.clone();
             Some(value.and_then(|secret| remote.pick(secret)))
         });
         match kept {
@@ -157,13 +168,9 @@ impl Vault {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<(SecretStore, String), KeptValue>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<KeptValue>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn key(remote: &Remote<'_>) -> (SecretStore, String) {
-    (remote.store, remote.id.to_owned())
 }
 
 impl fmt::Debug for Vault {
