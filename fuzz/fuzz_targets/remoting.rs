@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let (head, tail) = data.split_at(cut);
     assert_eq!(whole, frames(&[head, tail]));
     for body in whole.0.iter().map(|frame| &frame.body[..]).chain([data]) {
-        let Some(route) = route::Route::parse(body) else { continue };
+        let Some(route) = route::TopicRoute::parse(body) else { continue };
         let queues = route.queues();
         assert!(route.brokers.iter().all(|broker| broker.queues > 0));
         assert!(route.queue(queues).is_none() && (queues == 0 || route.queue(queues - 1).is_some()));

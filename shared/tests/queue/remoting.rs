@@ -47,7 +47,7 @@ struct State {
     /// Headers of the messages, with the texts and the connections' numbers.
     seen: Vec<(Value, String, usize)>,
     routes: usize,
-    /// What it does with the next questions for a route; without an entry, it answers.
+    /// Behaviour at the next questions for a route; without an entry, it answers.
     on_route: VecDeque<Does>,
     connections: usize,
     /// Queues as broker, permission and number; and the brokers' addresses.

@@ -3,6 +3,7 @@
 //! with what an official client reads.
 
 use hookmq_shared::clock::Clock;
+use hookmq_shared::env::Env;
 use hookmq_shared::message::Message;
 use hookmq_shared::queue::rocketmq::Client;
 use hookmq_shared::queue::{Class, Effort, Queue as _, Until};
@@ -13,8 +14,10 @@ use crate::kit::server::{context, seconds};
 const KEY: [(&str, &str); 2] =
     [("ROCKETMQ_ACL_ACCESS_KEY", "hookmqak"), ("ROCKETMQ_ACL_SECRET_KEY", "plain:12345678abc")];
 
+type Variables = &'static [(&'static str, &'static str)];
+
 /// Address of a name server or of a proxy's remoting port, with further variables.
-const WAYS: [(&str, &str, &[(&str, &str)]); 3] = [
+const WAYS: [(&str, &str, Variables); 3] = [
     ("broker-5.3", "127.0.0.1:9876", &[]),
     ("proxy-5.3", "127.0.0.1:8080", &[]),
     ("broker-4.8", "127.0.0.1:19876", &KEY),
@@ -97,8 +100,8 @@ async fn refusals_of_real_brokers_have_their_classes() {
 #[tokio::test]
 #[ignore = "needs a broker with TLS"]
 async fn tls_is_taken_with_a_root_of_ones_own_and_a_wrong_certificate_is_refused() {
-    let root = std::env::var("TLS_CA_FILE").unwrap();
-    let is_refused = std::env::var("REFUSED").is_ok();
+    let root = Env::process().get("TLS_CA_FILE").unwrap();
+    let is_refused = Env::process().get("REFUSED").is_some();
     let tls = [("ROCKETMQ_TLS", "true"), ("TLS_CA_FILE", root.as_str())];
     let one = message("tls", "wh_native", None, "{}".to_owned());
     let sent = client("127.0.0.1:9876", &tls).send(&one, seconds(10)).await;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::acl::signature;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, FrameError};
 use crate::json;
 use crate::net::answer::id;
 use crate::queue::credentials::Credentials;
@@ -43,7 +43,9 @@ impl Request {
             }
             json::write_string(&mut header, value);
         };
-        fields.iter().for_each(|(name, value)| add(name, value));
+        for (name, value) in fields {
+            add(name, value);
+        }
         if let Some(Credentials { id, key, .. }) = acl {
             add("AccessKey", id);
             add("Signature", &signature(key.expose(), id, fields, body));
@@ -55,7 +57,7 @@ impl Request {
 
 /// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct BrokerAnswer {
     /// Result code; 0 is success.
     pub code: i32,
     /// Text beside the code, as the broker wrote it.
@@ -69,16 +71,17 @@ pub struct Answer {
 /// Reads a frame as the answer to the request with the returned number. `Ok(None)` is a request of the
 /// broker's own, which is not answered; the error is a header that cannot be read.
 #[inline(never)]
-pub fn read(frame: Frame) -> Result<Option<(i32, Answer)>, ()> {
-    let text = |path| json::text(&frame.header, path).map_err(|_| ());
+pub fn read(frame: Frame) -> Result<Option<(i32, BrokerAnswer)>, FrameError> {
+    let text = |path| json::text(&frame.header, path).map_err(|_| FrameError::Malformed);
     let number = |path| text(path).map(|text| text.and_then(|text| text.parse::<i32>().ok()));
-    if number("flag")?.ok_or(())? & 1 == 0 {
+    if number("flag")?.ok_or(FrameError::Malformed)? & 1 == 0 {
         return Ok(None);
     }
-    let (code, opaque) = (number("code")?.ok_or(())?, number("opaque")?.ok_or(())?);
+    let (code, opaque) =
+        (number("code")?.ok_or(FrameError::Malformed)?, number("opaque")?.ok_or(FrameError::Malformed)?);
     let remark = text("remark")?.unwrap_or_default().into_owned();
     let message_id = text("extFields.msgId")?.as_deref().and_then(id);
-    Ok(Some((opaque, Answer { code, remark, message_id, body: frame.body })))
+    Ok(Some((opaque, BrokerAnswer { code, remark, message_id, body: frame.body })))
 }
 
 #[cfg(test)]
@@ -118,7 +121,7 @@ mod tests {
             r#"{"code":0,"flag":1}"#,
             r#"{"code":99999999999,"flag":1,"opaque":1}"#,
         ] {
-            assert_eq!(read(wrong), Err(()), "{wrong}");
+            assert_eq!(read(wrong), Err(FrameError::Malformed), "{wrong}");
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::command::{self, Answer, Request};
+use super::command::{self, BrokerAnswer, Request};
 use super::frame::{self, FrameError};
 use crate::clock::{Clock, Timestamp};
 use crate::net::endpoint::Endpoint;
@@ -61,7 +61,7 @@ struct State {
 
 struct Waiting {
     number: i32,
-    to: oneshot::Sender<Answer>,
+    to: oneshot::Sender<BrokerAnswer>,
     /// Upper bound on the answer in bytes.
     limit: usize,
 }
@@ -111,7 +111,7 @@ impl Connection {
         request: Request,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<BrokerAnswer, CallError> {
         let (call, answer) = self.begin(request, limit);
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
@@ -120,7 +120,7 @@ impl Connection {
     }
 
     #[inline(never)]
-    fn begin(&self, request: Request, limit: usize) -> (Call<'_>, oneshot::Receiver<Answer>) {
+    fn begin(&self, request: Request, limit: usize) -> (Call<'_>, oneshot::Receiver<BrokerAnswer>) {
         let (number, (to, answer)) = (request.number, oneshot::channel());
         let mut state = self.shared.state();
         state.queued.push(request);
@@ -265,7 +265,7 @@ impl Task {
             let Some(frame) = frame else { return Ok(()) };
             let size = frame.header.len() + frame.body.len();
             state.heard = (Instant::now(), self.clock.now());
-            let Some((number, answer)) = command::read(frame).map_err(|()| unreadable())? else {
+            let Some((number, answer)) = command::read(frame).map_err(|_| unreadable())? else {
                 continue;
             };
             if let Some(at) = state.waiting.iter().position(|waiting| waiting.number == number) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::command::{Answer, GET_ROUTE, Request};
+use super::command::{BrokerAnswer, GET_ROUTE, Request};
 use super::connection::Connection;
 use super::error::{STORED, TOPIC_NOT_EXIST, classify, first_line};
-use super::route::{Broker, Route, queue_of};
+use super::route::{TopicBroker, TopicRoute, queue_of};
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::net::endpoint::Endpoint;
@@ -77,7 +77,7 @@ struct State {
 /// Route that was asked for.
 struct Known {
     topic: String,
-    route: Arc<Route>,
+    route: Arc<TopicRoute>,
     learned: Instant,
     /// Time from which it is asked for again.
     due: Instant,
@@ -97,15 +97,16 @@ pub(super) struct With<'a> {
 /// Queue that a message was sent to.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Chosen {
-    pub(super) broker: Broker,
+    pub(super) broker: TopicBroker,
     pub(super) queue: u32,
 }
 
 impl Chosen {
     /// Adds the broker and the topic to what a failure says.
+    #[expect(clippy::unnecessary_box_returns, reason = "callers return it")]
     #[inline(never)]
     pub(super) fn told(&self, topic: &str, mut failure: Failed) -> Failed {
-        let Broker { name, address, .. } = &self.broker;
+        let TopicBroker { name, address, .. } = &self.broker;
         failure.detail = format!("broker {name} at {address}, topic {topic}: {}", failure.detail);
         failure
     }
@@ -148,7 +149,7 @@ impl Producer {
 
     /// Returns the route of a topic, asked for if it is missing or old. An old one serves where none is
     /// answered, as a name server that has just begun may not know the brokers yet.
-    pub(super) async fn route(&self, topic: &str, with: With<'_>) -> Result<Arc<Route>, Failed> {
+    pub(super) async fn route(&self, topic: &str, with: With<'_>) -> Result<Arc<TopicRoute>, Failed> {
         let now = Instant::now();
         let (mut old, mut until) = (None, with.deadline);
         if let Some(known) = self.state().routes.iter_mut().find(|known| known.topic == topic) {
@@ -177,9 +178,9 @@ impl Producer {
     fn learn(
         &self,
         topic: &str,
-        asked: Result<Answer, Failed>,
+        asked: Result<BrokerAnswer, Failed>,
         private: &Private<'_>,
-    ) -> Result<Arc<Route>, Failed> {
+    ) -> Result<Arc<TopicRoute>, Failed> {
         let route = asked.and_then(|answer| {
             if answer.code != STORED {
                 let mut failure = refusal(&answer, 0, private);
@@ -189,7 +190,7 @@ impl Producer {
                 return Err(failure);
             }
             let unread = || Failure::new(Class::Config, "the name server's answer is not a route").into();
-            Route::parse(&answer.body).ok_or_else(unread)
+            TopicRoute::parse(&answer.body).ok_or_else(unread)
         });
         let route = Arc::new(route.map_err(|mut failure| {
             // No message was sent yet, whatever became of this request.
@@ -215,7 +216,7 @@ impl Producer {
 
     /// Leaves a broker out for a while, and makes the next send to the topic ask for its route again if it
     /// `is_stale`; until it is answered, the old one serves.
-    pub(super) fn leave_out(&self, broker: &Broker, topic: &str, is_stale: bool) {
+    pub(super) fn leave_out(&self, broker: &TopicBroker, topic: &str, is_stale: bool) {
         let now = Instant::now();
         let State { routes, left_out, .. } = &mut *self.state();
         left_out.retain(|(address, until)| *until > now && *address != broker.address);
@@ -229,7 +230,7 @@ impl Producer {
 
     /// Chooses a queue: that of the key, or else by turns. A broker that is left out is chosen if no other is left.
     #[inline(never)]
-    pub(super) fn choose(&self, route: &Route, key: Option<&str>, met: &Met) -> Option<Chosen> {
+    pub(super) fn choose(&self, route: &TopicRoute, key: Option<&str>, met: &Met) -> Option<Chosen> {
         let queues = route.queues();
         let state = &mut *self.state();
         let now = Instant::now();
@@ -269,7 +270,7 @@ impl Producer {
         request: Request,
         limit: usize,
         with: With<'_>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<BrokerAnswer, Failed> {
         let mut fresh = with.fresh;
         loop {
             let connection = self.connection(endpoint, fresh, with)?;
@@ -349,8 +350,9 @@ pub(super) async fn enter(
 }
 
 /// Builds the failure for a result code other than success.
+#[expect(clippy::unnecessary_box_returns, reason = "callers return it")]
 #[inline(never)]
-pub(super) fn refusal(answer: &Answer, size: usize, private: &Private<'_>) -> Failed {
+pub(super) fn refusal(answer: &BrokerAnswer, size: usize, private: &Private<'_>) -> Failed {
     let kind = classify(answer.code, &answer.remark, size);
     let remark = private.clean(first_line(&answer.remark));
     Box::new(Failure {

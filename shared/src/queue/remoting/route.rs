@@ -14,14 +14,14 @@ const WRITE: u32 = 2;
 
 /// Queues of a topic that can be written, by broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct TopicRoute {
     /// Brokers in the order of their names.
-    pub brokers: Vec<Broker>,
+    pub brokers: Vec<TopicBroker>,
 }
 
 /// Master broker with its queues of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Broker {
+pub struct TopicBroker {
     /// Name of the broker, which a proxy needs in each send.
     pub name: String,
     /// Address as `host:port`.
@@ -30,7 +30,7 @@ pub struct Broker {
     pub queues: u32,
 }
 
-impl Route {
+impl TopicRoute {
     /// Parses the body of an answer; `None` if it is not a route. Slaves, and queues that cannot be written, are
     /// left out.
     #[inline(never)]
@@ -48,7 +48,7 @@ impl Route {
             let Some(address) = address.filter(|_| perm & WRITE != 0 && queues > 0) else { continue };
             if brokers.len() < MAX_BROKERS {
                 let queues = queues.min(MAX_QUEUES);
-                brokers.push(Broker { name: name.into_owned(), address: address.into_owned(), queues });
+                brokers.push(TopicBroker { name: name.into_owned(), address: address.into_owned(), queues });
             }
         }
         sort(&mut brokers);
@@ -61,7 +61,7 @@ impl Route {
     }
 
     /// Returns the queue with this number, counted through all brokers, and its number at its broker.
-    pub fn queue(&self, mut number: u32) -> Option<(&Broker, u32)> {
+    pub fn queue(&self, mut number: u32) -> Option<(&TopicBroker, u32)> {
         for broker in &self.brokers {
             if number < broker.queues {
                 return Some((broker, number));
@@ -126,8 +126,8 @@ mod tests {
         {"brokerAddrs":{"1":"10.0.0.9:10911"},"brokerName":"slave-only"},
         {"brokerAddrs":{"0":"10.0.0.4:10911"},"brokerName":"read-only"}],"filterServerTable":{},"queueDatas":["#;
 
-    fn route(queues: &str) -> Option<Route> {
-        Route::parse(format!("{BROKERS}{queues}]}}").as_bytes())
+    fn route(queues: &str) -> Option<TopicRoute> {
+        TopicRoute::parse(format!("{BROKERS}{queues}]}}").as_bytes())
     }
 
     fn queue(name: &str, perm: u32, queues: u32) -> String {
@@ -138,7 +138,7 @@ mod tests {
     fn masters_with_queues_that_can_be_written_are_kept() {
         let all = [queue("b", 6, 2), queue("a", 2, 1), queue("slave-only", 6, 4), queue("read-only", 4, 4)];
         let route = route(&[all.join(","), queue("absent", 6, 1), queue("a", 6, 0)].join(",")).unwrap();
-        let broker = |name: &str, address: &str, queues| Broker {
+        let broker = |name: &str, address: &str, queues| TopicBroker {
             name: name.to_owned(),
             address: address.to_owned(),
             queues,
@@ -151,11 +151,11 @@ mod tests {
     #[test]
     fn what_is_not_a_route_is_none() {
         for wrong in ["", "{}", "[]", r#"{"brokerDatas":[],"queueDatas":[{}]}"#, "\u{feff}", "{0:1}"] {
-            assert_eq!(Route::parse(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(TopicRoute::parse(wrong.as_bytes()), None, "{wrong}");
         }
-        assert_eq!(Route::parse(b"\xff"), None);
+        assert_eq!(TopicRoute::parse(b"\xff"), None);
         assert_eq!(
-            Route::parse(br#"{"brokerDatas":[],"queueDatas":[]}"#).map(|route| route.queues()),
+            TopicRoute::parse(br#"{"brokerDatas":[],"queueDatas":[]}"#).map(|route| route.queues()),
             Some(0)
         );
         let many = (0..500).map(|_| queue("a", 6, u32::MAX)).collect::<Vec<_>>().join(",");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
-use super::command::{Answer, Request, SEND};
+use super::command::{BrokerAnswer, Request, SEND};
 use super::error::{FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE, STORED, classify};
 use super::producer::{Chosen, Failed, MAX_ANSWER, Met, Producer, With, enter, refusal};
 use super::settings::{ACCESS_KEY, SECRET_KEY, Settings};
@@ -92,6 +92,7 @@ impl<'a> Sending<'a> {
         }
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "callers return it")]
     #[inline(never)]
     fn unwritable(&self) -> Failed {
         let detail = format!(
@@ -138,7 +139,7 @@ impl<'a> Sending<'a> {
     fn judge(
         &self,
         chosen: Chosen,
-        called: Result<Answer, Failed>,
+        called: Result<BrokerAnswer, Failed>,
         met: &mut Met,
         with: With<'_>,
     ) -> Option<Result<Accepted, Failed>> {

@@ -28,9 +28,10 @@ impl Client {
         within: Duration,
     ) -> Vec<Result<ProbeReport, EnvProblem>> {
         let deadline = Instant::now() + within;
-        vec![match remoting::is_chosen(&self.0.env) {
-            true => self.probe_natively(context, deadline).await,
-            false => self.probe(context, deadline).await,
+        vec![if remoting::is_chosen(&self.0.env) {
+            self.probe_natively(context, deadline).await
+        } else {
+            self.probe(context, deadline).await
         }]
     }
 
