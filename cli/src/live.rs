@@ -89,9 +89,14 @@ fn told(target: &Target, report: &ProbeReport) -> String {
     };
     let access = &report.access;
     let token = if access.is_temporary { "with" } else { "without" };
-    line("credentials", format!("{} {}, {token} a token", access.variable, access.id));
+    // A name server checks no credentials, and the route was not measured.
+    if !is_native(report) {
+        line("credentials", format!("{} {}, {token} a token", access.variable, access.id));
+    }
     line("asked", format!("{}, which does not exist", report.asked));
-    line("connection", connection(&report.route, report.endpoint.starts_with("https")));
+    if !is_native(report) {
+        line("connection", connection(&report.route, report.endpoint.starts_with("https")));
+    }
     let took = millis(report.took);
     match (&report.answer, report.status) {
         (Err(failure), None) => line("answer", format!("none, after {took}: {}", failure.detail)),
@@ -157,10 +162,19 @@ fn clock(offset: Option<i64>) -> String {
     }
 }
 
+/// Returns true if a name server was asked, by RocketMQ's own protocol.
+fn is_native(report: &ProbeReport) -> bool {
+    report.asked.starts_with("GET_ROUTEINFO")
+}
+
 /// Explains the verdict of a report, and what to do.
 fn verdict(report: &ProbeReport) -> (String, &'static str) {
     let class = report.answer.as_ref().err().map_or("", |failure| failure.class.as_str());
     match report.verdict {
+        ProbeVerdict::Good if is_native(report) => {
+            let limits = "nothing was sent, and access key and permission are a broker's to check";
+            (format!("good: the name server answers; {limits}"), "")
+        }
         ProbeVerdict::Good => {
             let accepted = report.vendor.spec().proves;
             let limits = "nothing was stored, and no hook's topic was tried";
