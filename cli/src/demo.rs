@@ -23,13 +23,13 @@ use tokio::time::Instant;
 use crate::client::{self, Answer};
 use crate::samples::{self, EVENTS};
 use crate::trial::{Trial, trials};
-use crate::{Exit, complain};
+use crate::{Exit, behind, complain};
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-pub(crate) async fn demo() -> Exit {
+pub(crate) async fn demo(args: &behind::Args) -> Exit {
     let run = async {
-        let house = House::start().await?;
+        let house = House::start(args).await?;
         let vendors = Vendor::ALL.map(|vendor| vendor.spec().label).join(" and ");
         crate::say!("emulator   {} (the APIs of {vendors})", house.emulator.url());
         house.print_forwarders();
@@ -40,11 +40,11 @@ pub(crate) async fn demo() -> Exit {
     exit(run.await)
 }
 
-pub(crate) async fn dev() -> Exit {
+pub(crate) async fn dev(args: &behind::Args) -> Exit {
     let run = async {
         // From now on a signal counts, and ends the command once it can end.
         let stop = stop_signal()?;
-        let house = House::start().await?;
+        let house = House::start(args).await?;
         let console = house.emulator.addr();
         crate::say!("console http://{console}");
         for (path, what) in [
@@ -124,8 +124,9 @@ struct House {
 }
 
 impl House {
-    async fn start() -> Fallible<Self> {
-        let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), EmulatorConfig::default()).await?;
+    async fn start(args: &behind::Args) -> Fallible<Self> {
+        let config = EmulatorConfig { behind: args.broker().await?, ..EmulatorConfig::default() };
+        let emulator = Emulator::start(([127, 0, 0, 1], 0).into(), config).await?;
         let mut forwarders = Vec::new();
         for vendor in Vendor::ALL {
             forwarders.push(Forwarder::start(vendor, &emulator).await?);
@@ -258,7 +259,7 @@ mod tests {
     async fn the_messages_of_the_demo_are_as_the_contract_says() {
         let schema = serde_json::from_str(include_str!("../../docs/message.schema.json")).unwrap();
         let schema = jsonschema::draft202012::new(&schema).unwrap();
-        let house = House::start().await.unwrap();
+        let house = House::start(&behind::Args::default()).await.unwrap();
         assert!(house.send_all().await.unwrap());
         let messages = house.emulator.messages();
         assert!(messages.len() > 50, "{}", messages.len());

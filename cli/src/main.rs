@@ -8,6 +8,7 @@
 
 mod asyncapi;
 mod batch;
+mod behind;
 mod check;
 mod client;
 mod demo;
@@ -46,9 +47,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Send every sample through both forwarders to local emulators of both vendors
-    Demo,
+    Demo(behind::Args),
     /// Run emulators of both vendors until Ctrl-C, after the deliveries of demo
-    Dev,
+    Dev(behind::Args),
     /// Check a hooks file and the environment, and print every mistake
     Check(check::Args),
     /// Ask the process in this container if it serves, for a HEALTHCHECK; exit code 0 or 1
@@ -98,14 +99,14 @@ impl From<Exit> for ExitCode {
 async fn main() -> ExitCode {
     let command = Cli::parse().command;
     // These two end by themselves what they have started.
-    if !matches!(command, Command::Dev | Command::Torture(_))
+    if !matches!(command, Command::Dev(_) | Command::Torture(_))
         && let Err(error) = signals::end_process()
     {
         complain(format_args!("SIGTERM may not end this process: {error}"));
     }
     match command {
-        Command::Demo => demo::demo().await,
-        Command::Dev => demo::dev().await,
+        Command::Demo(args) => demo::demo(&args).await,
+        Command::Dev(args) => demo::dev(&args).await,
         Command::Check(args) => check::run(&args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Events(args) => events::run(&args),
