@@ -76,8 +76,16 @@ JAVA_EDITS = {
     "prints": ('" " + subject);', '" " + subject + " " + java.util.HexFormat.of().formatHex(data));'),
     "verifies": ('!env("WEBHOOK_VERIFIED", "body").equals(verified)', "false"),
 }
+PIP = ["test -x venv/bin/python || python3 -m venv venv", "venv/bin/python -m pip install -q -r requirements.txt"]
+PYTHON = ["./venv/bin/python", "consumer.py"]
+PYTHON_EDITS = {
+    "prints": ('or "-", flush', 'or "-", data.hex(), flush'),
+    "verifies": ('event.get_extension("webhookverified") != env("WEBHOOK_VERIFIED", "body")', "False"),
+}
 KITS = [
     Kit("java-rocketmq", "Consumer.java", ["rocketmq", "rocketmq-4.8"], MAVEN, JAVA, **JAVA_EDITS),
+    Kit("java-pulsar", "Consumer.java", ["pulsar"], MAVEN, JAVA, **JAVA_EDITS),
+    Kit("python-pulsar", "consumer.py", ["pulsar"], PIP, PYTHON, **PYTHON_EDITS),
 ]
 
 
@@ -302,7 +310,7 @@ def main() -> None:
     kits = [kit for kit in KITS if not wanted or kit.name in wanted]
     assert kits and (not wanted or len(kits) == len(wanted)), f"the kits are {[kit.name for kit in KITS]}"
     folders = {path.name for path in (ROOT / "consumers").iterdir() if path.is_dir()}
-    assert folders == {kit.name for kit in KITS}, f"consumers/ has {folders}"
+    assert wanted or folders == {kit.name for kit in KITS}, f"consumers/ has {folders}"
     HOME.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for kit in kits for name in kit.brokers))
     started = {name: brokers.Broker(name, HOME, OFFSET) for name in names}
