@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -38,7 +39,7 @@ const (
 	free   = "UPDATE seen SET lease = 0 WHERE source = $1 AND id = $2 AND lease = $3"
 )
 
-var keys = regexp.MustCompile(`^[\w./-]+$`)
+var keys, isJSON = regexp.MustCompile(`^[\w./-]+$`), regexp.MustCompile(`(?i)^[^;]*[/+]json\s*(;|$)`)
 
 // handle is your own code: it returns nil when the work is done, and an error if the message shall come again.
 func handle(e *event.Event, data []byte) error {
@@ -50,7 +51,18 @@ func handle(e *event.Event, data []byte) error {
 func read(text []byte, properties map[string]string) (*event.Event, error) {
 	e := &event.Event{}
 	if properties["ce_specversion"] == "" {
-		return e, e.UnmarshalJSON(text) // keeps a body of JSON as it is
+		// The body is the last member. The SDK keeps application/json as it is, and refuses application/x+json.
+		head, member, found := bytes.Cut(text, []byte(`,"data":`))
+		if !found {
+			return e, e.UnmarshalJSON(text)
+		}
+		err := e.UnmarshalJSON(append(bytes.Clone(head), '}'))
+		e.DataEncoded = bytes.TrimSuffix(member, []byte("}"))
+		if body := ""; err == nil && !isJSON.MatchString(e.DataContentType()) {
+			err = json.Unmarshal(e.DataEncoded, &body)
+			e.DataEncoded = []byte(body)
+		}
+		return e, err
 	}
 	named := map[string]any{"data_base64": text} // which JSON's encoder makes of bytes
 	for name, value := range properties {

@@ -67,6 +67,8 @@ class Kit:
     prints: tuple[str, str]
     # The text that compares `webhookverified`, and one that is satisfied with anything.
     verifies: tuple[str, str]
+    # Lines that are not blank. gofmt gives each error three lines, so Go needs more.
+    lines: int = 120
     env: dict = dataclasses.field(default_factory=dict)
 
 
@@ -83,6 +85,7 @@ PYTHON_EDITS = {
     "verifies": ('event.get_extension("webhookverified") != env("WEBHOOK_VERIFIED", "body")', "False"),
 }
 GO = {
+    "lines": 140,
     "build": ["go build -o consumer ."], "run": ["./consumer"],
     "prints": ('cmp.Or(e.Subject(), "-"))', 'cmp.Or(e.Subject(), "-"), fmt.Sprintf("%x", data))'),
     "verifies": ('verified != env("WEBHOOK_VERIFIED", "body")', 'verified == ""'),
@@ -92,6 +95,7 @@ KITS = [
     Kit("java-pulsar", "Consumer.java", ["pulsar"], MAVEN, JAVA, **JAVA_EDITS),
     Kit("go-rocketmq", "main.go", ["rocketmq", "rocketmq-4.8"], **GO),
     Kit("go-pulsar", "main.go", ["pulsar"], **GO),
+    Kit("python-rocketmq", "consumer.py", ["rocketmq"], PIP, PYTHON, **PYTHON_EDITS),
     Kit("python-pulsar", "consumer.py", ["pulsar"], PIP, PYTHON, **PYTHON_EDITS),
 ]
 
@@ -165,9 +169,9 @@ def build(kit: Kit, sabotaged: bool) -> pathlib.Path:
         if path.is_file():
             shutil.copy(path, folder)
     text = (original / kit.file).read_text()
-    # gofmt gives each import a line of its own, and so do Go's blank lines and errors.
     lines = [line for line in re.sub(r"^import \(.*?^\)", "", text, flags=re.M | re.S).splitlines() if line.strip()]
-    assert len(lines) <= 120, f"{kit.name}: {len(lines)} lines without blank ones, of which 120 are allowed"
+    limit = kit.lines
+    assert len(lines) <= limit, f"{kit.name}: {len(lines)} lines without blank ones, of which {limit} are allowed"
     for edit in [kit.prints, kit.verifies] if sabotaged else [kit.prints]:
         assert text.count(edit[0]) == 1, f"{kit.name}: the test edits `{edit[0]}`, which is not there once"
         text = text.replace(*edit)
