@@ -56,7 +56,7 @@ def payload(event: CloudEvent, member: bytes, properties: dict) -> bytes:
 
 
 def fetch(reference: str) -> bytes:
-    """Gets a body that was too large: DATAREF_PREFIX=s3://BUCKET/ is found at DATAREF_BASE=https://…"""
+    """Gets a body that was too large: DATAREF_PREFIX=s3://BUCKET/ is found at DATAREF_BASE=https://HOST/."""
     prefix, base = env("DATAREF_PREFIX", "s3://"), env("DATAREF_BASE", "")
     key = reference.removeprefix(prefix)
     if key == reference or not base.startswith("https://") or ".." in key or not re.fullmatch(r"[\w./-]+", key):
