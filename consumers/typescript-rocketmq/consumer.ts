@@ -62,8 +62,7 @@ async function take(database: Database, message: MessageView): Promise<boolean> 
     throw new Error(`refused ${id}: webhookverified is ${webhookverified}`);
   }
   const now = Date.now(), lease = now + LEASE_MS;
-  database.run(LEASE, [source, id, lease, now]);
-  if (!database.get("SELECT changes() AS taken")?.taken) {
+  if (database.run(LEASE, [source, id, lease, now]).changes === 0) {
     const isDone = database.get(REPEAT, [source, id]) != null;
     if (isDone) console.error("repeat", id); // else another consumer is at work on it
     return isDone;

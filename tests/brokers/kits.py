@@ -95,6 +95,11 @@ KITS = [
     Kit("java-pulsar", "Consumer.java", ["pulsar"], MAVEN, JAVA, **JAVA_EDITS),
     Kit("go-rocketmq", "main.go", ["rocketmq", "rocketmq-4.8"], **GO),
     Kit("go-pulsar", "main.go", ["pulsar"], **GO),
+    Kit("typescript-rocketmq", "consumer.ts", ["rocketmq"],
+        ["npm install --no-audit --no-fund --silent", "npm run --silent build"], ["node", "consumer.js"],
+        prints=('?? "-");', '?? "-", data.toString("hex"));'),
+        verifies=('webhookverified !== env("WEBHOOK_VERIFIED", "body")', "false")),
+    Kit("java-rocketmq-grpc", "Consumer.java", ["rocketmq"], MAVEN, JAVA, **JAVA_EDITS),
     Kit("python-rocketmq", "consumer.py", ["rocketmq"], PIP, PYTHON, **PYTHON_EDITS),
     Kit("python-pulsar", "consumer.py", ["pulsar"], PIP, PYTHON, **PYTHON_EDITS),
 ]
