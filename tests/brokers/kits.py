@@ -100,6 +100,12 @@ KITS = [
         prints=('?? "-");', '?? "-", data.toString("hex"));'),
         verifies=('webhookverified !== env("WEBHOOK_VERIFIED", "body")', "false")),
     Kit("java-rocketmq-grpc", "Consumer.java", ["rocketmq"], MAVEN, JAVA, **JAVA_EDITS),
+    Kit("rust-pulsar", "src/main.rs", ["pulsar"], ["cargo build --quiet --locked && cp $CARGO_TARGET_DIR/debug/webhook-consumer ."],
+        ["./webhook-consumer"], lines=140,
+        prints=('"{} {} {}", event.ty(), event.id(), event.subject().unwrap_or("-"))',
+                '"{} {} {} {}", event.ty(), event.id(), event.subject().unwrap_or("-"),'
+                ' data.iter().map(|b| format!("{b:02x}")).collect::<String>())'),
+        verifies=('verified != env("WEBHOOK_VERIFIED", "body")', "false")),
     Kit("python-rocketmq", "consumer.py", ["rocketmq"], PIP, PYTHON, **PYTHON_EDITS),
     Kit("python-pulsar", "consumer.py", ["pulsar"], PIP, PYTHON, **PYTHON_EDITS),
 ]
@@ -170,9 +176,10 @@ def build(kit: Kit, sabotaged: bool) -> pathlib.Path:
     folder = HOME / "kits" / (f"{kit.name}-sabotaged" if sabotaged else kit.name)
     original = ROOT / "consumers" / kit.name
     folder.mkdir(parents=True, exist_ok=True)
-    for path in original.iterdir():
-        if path.is_file():
-            shutil.copy(path, folder)
+    for path in original.rglob("*"):
+        if path.is_file() and not {"target", "venv", "node_modules"} & set(path.parts[len(original.parts):]):
+            (folder / path.relative_to(original)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(original))
     text = (original / kit.file).read_text()
     lines = [line for line in re.sub(r"^import \(.*?^\)", "", text, flags=re.M | re.S).splitlines() if line.strip()]
     limit = kit.lines
@@ -181,7 +188,7 @@ def build(kit: Kit, sabotaged: bool) -> pathlib.Path:
         assert text.count(edit[0]) == 1, f"{kit.name}: the test edits `{edit[0]}`, which is not there once"
         text = text.replace(*edit)
     (folder / kit.file).write_text(text)
-    env = dict(os.environ)
+    env = {**os.environ, "CARGO_TARGET_DIR": str(HOME / "rust")}
     if kit.name.startswith("go-"):
         go, env = golang.program()
         env["PATH"] = f"{go.parent}{os.pathsep}{env['PATH']}"
