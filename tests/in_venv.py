@@ -15,7 +15,7 @@ HOME = TARGET / "venv"
 CHECKS = [
     "differential.sdk_conformance", "differential.libraries", "platforms.processes", "platforms.senders",
     "differential.s3_moto", "differential.s3_versitygw", "deploy.template", "platforms.deployed", "deploy.packages",
-    "deploy.manifests", "deploy.tofu", "networks.namespaces", "brokers.kits",
+    "deploy.manifests", "deploy.tofu", "networks.namespaces", "brokers.routes", "brokers.kits",
 ]
 
 

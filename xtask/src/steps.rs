@@ -217,6 +217,19 @@ pub(crate) const STEPS: &[Step] = &[
         ..WAIT
     },
     Step {
+        name: "brokers",
+        shows: "real brokers take every sample by RocketMQ's own protocol, Apache's client reads them, and a kill loses none",
+        budget: 240,
+        after: &[INSTALL],
+        short: &["python3 -m tests.in_venv brokers.routes"],
+        long: Some(Long {
+            adds: "every consumer kit against the brokers that it reads",
+            budget: 900,
+            commands: &["python3 -m tests.in_venv brokers.routes", "python3 -m tests.in_venv brokers.kits"],
+        }),
+        ..WAIT
+    },
+    Step {
         name: "s3-moto",
         shows: "the S3 client keeps its promises on moto, and botocore signs as it does",
         budget: 60,

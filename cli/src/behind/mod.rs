@@ -109,7 +109,7 @@ impl Broker {
         Err(why)
     }
 
-    /// Makes the topic if the broker lacks it. A failure is told and is no error: somebody else may have made it, and
+    /// Makes the topic if the broker lacks it. A failure is told and is not an error: somebody else may have made it, and
     /// the broker says so with the message.
     async fn prepare(&self, topic: &str) {
         // Locked until the topic is there, so that no message overtakes it.

@@ -27,7 +27,7 @@ const REPEAT: &str = "UPDATE seen SET lease = 0 WHERE source = $1 AND id = $2 AN
 const DONE: &str = "UPDATE seen SET done = $1 WHERE source = $2 AND id = $3";
 const FREE: &str = "UPDATE seen SET lease = 0 WHERE source = $1 AND id = $2 AND lease = $3";
 
-/// Your own code: it returns `Ok` when the work is done, and an error if the message shall come again.
+/// Does your own work. Returns `Ok` when it is done, and an error if the message shall come again.
 async fn handle(event: &Event, data: &[u8]) -> Result<(), Failure> {
     let _ = data;
     println!("{} {} {}", event.ty(), event.id(), event.subject().unwrap_or("-"));
