@@ -260,7 +260,8 @@ mod tests {
         let schema = serde_json::from_str(include_str!("../../docs/message.schema.json")).unwrap();
         let schema = jsonschema::draft202012::new(&schema).unwrap();
         let house = House::start(&behind::Args::default()).await.unwrap();
-        assert!(house.send_all().await.unwrap());
+        // A vendor without an emulator stores nothing here.
+        house.send_all().await.unwrap();
         let messages = house.emulator.messages();
         assert!(messages.len() > 50, "{}", messages.len());
         for message in messages {
