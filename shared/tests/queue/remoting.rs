@@ -360,6 +360,45 @@ async fn a_dead_broker_is_left_out() {
 }
 
 #[tokio::test]
+async fn what_one_broker_refuses_another_one_takes() {
+    let refusals = [
+        Does::Refuse(16, "the broker[a] sending message is forbidden"),
+        Does::Refuse(17, "topic[t-1] not exist"),
+    ];
+    let broker = Broker::start(refusals).await;
+    let other = Broker::start([]).await;
+    broker.with(|state| {
+        state.queues = vec![("a", 6, 2), ("b", 6, 1), ("odd", 6, 1)];
+        state.addresses = vec![
+            ("a", broker.address.clone()),
+            ("b", other.address.clone()),
+            ("odd", "fe80::1:10911".to_owned()),
+        ];
+    });
+    let client = broker.client(&[]);
+    for number in 0..6 {
+        assert_eq!(client.send(&numbered(number), seconds(5)).await.unwrap().attempts, 1);
+    }
+    assert_eq!(broker.texts().len() + other.texts().len(), 6 + broker.with(|state| 2 - state.script.len()));
+    // Without another broker, the refusal is told.
+    let alone = Broker::start([Does::Refuse(16, "the broker[a] sending message is forbidden")]).await;
+    let error = fails(&alone.client(&[]), Effort::Brief, 5).await;
+    assert_eq!((error.class, error.maybe_stored, error.attempts), (Class::Permission, false, 1), "{error}");
+}
+
+#[tokio::test]
+async fn a_master_that_is_away_is_waited_for() {
+    let broker = Broker::start([Does::Answer(0), Does::Refuse(501, "")]).await;
+    let client = broker.client(&[]);
+    client.send(&numbered(1), seconds(5)).await.unwrap();
+    // A name server lists the slaves of a master that starts again.
+    broker.with(|state| state.addresses = vec![("a", String::new())]);
+    assert_eq!(client.send(&numbered(2), seconds(5)).await.unwrap().attempts, 2);
+    let error = fails(&broker.client(&[]), Effort::Brief, 5).await;
+    assert_eq!((error.class, error.maybe_stored), (Class::Transient, false), "{error}");
+}
+
+#[tokio::test]
 async fn an_old_route_serves_while_no_name_server_knows_a_newer_one() {
     for forgets in [Does::Refuse(17, "No topic route info"), Does::Never] {
         let broker = Broker::start([Does::Answer(0), Does::Refuse(501, "")]).await;
@@ -383,6 +422,27 @@ async fn a_name_server_out_of_reach_is_followed_by_the_next_one() {
     let both = format!("{dead};{}", broker.address);
     let client = Client::new(context(&[("ROCKETMQ_NAME_SERVER", &both)], Wall::new().clock()));
     assert_eq!(client.send(&numbered(1), seconds(5)).await.unwrap().attempts, 2);
+    // One that swallows what is sent to it is passed over too, however little time there is.
+    let both = format!("{};{}", full().await, broker.address);
+    let client = Client::new(context(&[("ROCKETMQ_NAME_SERVER", &both)], Wall::new().clock()));
+    assert_eq!(client.send(&numbered(2), seconds(2)).await.unwrap().attempts, 2);
+}
+
+/// Returns an address that answers no connection: its backlog is full.
+async fn full() -> String {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        held.push(stream);
+    }
+    // Held to the end of the test binary.
+    std::mem::forget((listener, held));
+    address.to_string()
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ struct State {
     queued: Vec<Request>,
     waiting: Vec<Waiting>,
     ended: Option<TransportError>,
+    /// Address while the connection is being made.
+    making: Option<String>,
     /// Time of the last answer by both clocks: the monotonic one may stand still while a machine sleeps.
     heard: (Instant, Timestamp),
 }
@@ -70,7 +72,8 @@ impl Connection {
     /// Begins to connect. Requests wait until the connection is open.
     pub(super) fn open(connector: Connector, endpoint: Endpoint, clock: &Clock) -> Self {
         let heard = (Instant::now(), clock.now());
-        let state = State { queued: Vec::new(), waiting: Vec::new(), ended: None, heard };
+        let making = Some(shown(&endpoint));
+        let state = State { queued: Vec::new(), waiting: Vec::new(), ended: None, making, heard };
         let shared = Arc::new(Shared { state: Mutex::new(state), waker: AtomicWaker::new() });
         let connection = Self { shared: Arc::clone(&shared), clock: clock.clone() };
         let clock = clock.clone();
@@ -79,6 +82,7 @@ impl Connection {
                 Ok(Ok(stream)) => {
                     let (input, output) = (BytesMut::new(), Bytes::new());
                     let stream = TokioIo::new(stream);
+                    shared.opened(&clock);
                     let mut task = Task { stream, input, output, shared: Arc::clone(&shared), clock };
                     poll_fn(|cx| task.poll(cx)).await
                 }
@@ -103,6 +107,12 @@ impl Connection {
         let slept = self.clock.now().unix_millis().saturating_sub(at.unix_millis());
         let is_awake = i64::try_from(silent.as_millis()).is_ok_and(|silent| slept <= silent);
         state.ended.is_none() && heard.elapsed() <= silent && is_awake
+    }
+
+    /// Returns true if the connection is not open yet, and has not failed.
+    pub(super) fn is_being_made(&self) -> bool {
+        let state = self.shared.state();
+        state.ended.is_none() && state.making.is_some()
     }
 
     /// Sends a request and waits for its answer, which has up to `limit` bytes.
@@ -172,8 +182,12 @@ impl Call<'_> {
     #[inline(never)]
     fn failed(&self, is_late: bool) -> CallError {
         let is_written = self.withdraw();
-        let ended = self.shared.state().ended.clone();
-        let late = is_late.then_some(TransportError::TimedOut);
+        let state = self.shared.state();
+        let (ended, making) = (state.ended.clone(), state.making.clone());
+        drop(state);
+        // An address that does not answer at all is one that cannot be reached, however short the time was.
+        let never = |place| TransportError::Connect(place, "timed out".to_owned());
+        let late = is_late.then(|| making.map_or(TransportError::TimedOut, never));
         CallError { error: ended.or(late).unwrap_or_else(closed), is_written }
     }
 }
@@ -185,6 +199,12 @@ impl Drop for Call<'_> {
 }
 
 impl Shared {
+    /// Notes that the connection is open.
+    fn opened(&self, clock: &Clock) {
+        let mut state = self.state();
+        (state.making, state.heard) = (None, (Instant::now(), clock.now()));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

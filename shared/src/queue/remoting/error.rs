@@ -12,7 +12,7 @@
 //! | 3 `REQUEST_CODE_NOT_SUPPORTED` | `config` | no | the address is not a broker's |
 //! | 10 `FLUSH_DISK_TIMEOUT`, 12 `FLUSH_SLAVE_TIMEOUT` | `ambiguous` | yes, but late | the message is in memory |
 //! | 11 `SLAVE_NOT_AVAILABLE` | `ambiguous` where copies are asked for | yes | stored without a copy |
-//! | 13 `MESSAGE_ILLEGAL` | `too_large` or `permanent` | no | sizes, or a type that the topic does not take |
+//! | 13 `MESSAGE_ILLEGAL` | by its text, else `permanent` | no | a size; a type that the topic does not take (`config`), or that a proxy could not look up (`transient`) |
 //! | 14 `SERVICE_NOT_AVAILABLE` | `throttle` | no | full disk, slave, or shutdown |
 //! | 15 `VERSION_NOT_SUPPORTED` | `config` | no | the address is a proxy's that wants other fields |
 //! | 16 `NO_PERMISSION` | `auth` by its text, else `permission` | no | access control, or a queue without writing |
@@ -47,26 +47,29 @@ pub(super) struct Kind {
     pub(super) is_stale: bool,
 }
 
-/// Classifies a result code other than success, with its text; `size` is that of the message in bytes.
-pub(super) fn classify(code: i32, remark: &str, size: usize) -> Kind {
+/// Classifies a result code other than success, with its text.
+pub(super) fn classify(code: i32, remark: &str) -> Kind {
     // What follows is a stack trace, whose classes have names such as `PlainPermissionManager`.
-    let text = first_line(remark).to_ascii_lowercase();
+    let text = unnamed(&first_line(remark).to_ascii_lowercase());
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let kind = |class| Kind { class, maybe_stored: false, is_wide: false, is_stale: false };
     // Neither message of the store mentions any of these words.
     let is_login = has(&["signature", "accesskey", "acl config", "authentic", "username", "user:"]);
     match code {
-        1 | 16 if is_login && !has(&["permission"]) => kind(Class::Auth),
-        1 if has(&["permission", "denied", "forbidden"]) => kind(Class::Permission),
         1 | 29 if has(&["queueid[", "not the master", "no master"]) => {
             Kind { is_stale: true, ..kind(Class::Transient) }
         }
+        1 | 16 if is_login && !has(&["permission"]) => kind(Class::Auth),
+        1 if has(&["permission", "denied", "forbidden"]) => kind(Class::Permission),
         2 | 14 | 215 => kind(Class::Throttle),
         3 | 15 => Kind { is_wide: true, is_stale: true, ..kind(Class::Config) },
         FLUSH_DISK_TIMEOUT | SLAVE_NOT_AVAILABLE | FLUSH_SLAVE_TIMEOUT | RPC_TIME_OUT => {
             Kind { maybe_stored: true, ..kind(Class::Ambiguous) }
         }
-        13 if has(&["length limit", "size"]) && size >= 64 << 10 => kind(Class::TooLarge),
+        13 if has(&["length limit", "size"]) => kind(Class::TooLarge),
+        // A proxy that cannot look the topic's type up takes it for this one, which no message has.
+        13 if has(&["unspecified"]) => kind(Class::Transient),
+        13 if has(&["type"]) => kind(Class::Config),
         13 => kind(Class::Permanent),
         16 => Kind { is_stale: true, ..kind(Class::Permission) },
         TOPIC_NOT_EXIST => Kind { is_stale: true, ..kind(Class::Config) },
@@ -74,6 +77,17 @@ pub(super) fn classify(code: i32, remark: &str, size: usize) -> Kind {
         501 | 1500 => Kind { is_stale: true, ..kind(Class::Transient) },
         _ => Kind { maybe_stored: true, ..kind(Class::Transient) },
     }
+}
+
+/// Returns a text without what is in brackets: names of topics, which may be any words.
+fn unnamed(text: &str) -> String {
+    let mut parts = text.split('[');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push('[');
+        out.push_str(part.split_once(']').map_or("", |(_, rest)| rest));
+    }
+    out
 }
 
 /// Returns the first line of a text, without the class of a Java exception before it: brokers append stack
@@ -107,14 +121,34 @@ mod tests {
             (1, "Need admin permission for request code=17, but …", Permission, false),
             (1, "No default permission for t", Permission, false),
             (1, "request queueId[9] is illegal, TopicConfig …", Transient, false),
+            (
+                1,
+                "request queueId[9] is illegal, TopicConfig [topicName=authentic-users, perm=RW-]",
+                Transient,
+                false,
+            ),
             (1, "UNKNOWN_ERROR", Transient, true),
+            (1, "the topic[signature-events] was not stored", Transient, true),
+            (16, "the topic[authentic-users] sending message is forbidden", Permission, false),
             (2, "[REJECTREQUEST]system busy, start flow control for a while", Throttle, false),
             (3, " request type 310 not supported", Config, false),
             (10, "", Ambiguous, true),
             (11, "", Ambiguous, true),
             (12, "", Ambiguous, true),
             (13, "the message is illegal, … msg body length limit 4194304B", TooLarge, false),
-            (13, "the message type does not match", Permanent, false),
+            (
+                13,
+                "TopicMessageType validate failed, the expected type is FIFO, but actual type is NORMAL",
+                Config,
+                false,
+            ),
+            (
+                13,
+                "TopicMessageType validate failed, the expected type is UNSPECIFIED, but actual type is NORMAL",
+                Transient,
+                false,
+            ),
+            (13, "the message is illegal", Permanent, false),
             (14, "the broker's disk is full", Throttle, false),
             (15, "Request doesn't have field bname", Config, false),
             (16, "the topic[t] sending message is forbidden", Permission, false),
@@ -131,10 +165,9 @@ mod tests {
             (-1004, "", Transient, true),
             (4711, "", Transient, true),
         ] {
-            let kind = classify(code, remark, 64 << 10);
+            let kind = classify(code, remark);
             assert_eq!((kind.class, kind.maybe_stored), (class, maybe_stored), "{code} {remark}");
         }
-        assert_eq!(classify(13, "length limit", 100).class, Class::Permanent);
     }
 
     #[test]

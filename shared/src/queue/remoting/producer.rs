@@ -183,14 +183,21 @@ impl Producer {
     ) -> Result<Arc<TopicRoute>, Failed> {
         let route = asked.and_then(|answer| {
             if answer.code != STORED {
-                let mut failure = refusal(&answer, 0, private);
+                let mut failure = refusal(&answer, private);
                 if answer.code == TOPIC_NOT_EXIST {
                     failure.detail.insert_str(0, "create it: ");
                 }
                 return Err(failure);
             }
-            let unread = || Failure::new(Class::Config, "the name server's answer is not a route").into();
-            TopicRoute::parse(&answer.body).ok_or_else(unread)
+            let unread =
+                || Failed::from(Failure::new(Class::Config, "the name server's answer is not a route"));
+            let route = TopicRoute::parse(&answer.body).ok_or_else(unread)?;
+            if route.brokers.is_empty() && route.lacks_master {
+                // A master that starts again is announced without its address, and an older route is better.
+                let detail = "no broker of it has a master now";
+                return Err(Failure::new(Class::Transient, detail).into());
+            }
+            Ok(route)
         });
         let route = Arc::new(route.map_err(|mut failure| {
             // No message was sent yet, whatever became of this request.
@@ -280,12 +287,15 @@ impl Producer {
                 Err(failed) => failed,
             };
             // Later sends are kept from a connection that broke, or on which an answer did not come.
-            self.state().lines.retain(|(_, kept)| !Arc::ptr_eq(kept, &connection));
+            // One that is still being made is left to them: a slow way needs longer than one short attempt.
+            if !connection.is_being_made() {
+                self.state().lines.retain(|(_, kept)| !Arc::ptr_eq(kept, &connection));
+            }
             let is_broken = matches!(failed.error, TransportError::Broken(_));
             if failed.is_written || fresh || !is_broken {
                 let mut failure = Box::new(Failure::from(failed.error));
                 if !failed.is_written && failure.maybe_stored {
-                    (failure.maybe_stored, failure.class) = (false, Class::Transient);
+                    (failure.maybe_stored, failure.unread, failure.class) = (false, false, Class::Transient);
                 }
                 return Err(failure);
             }
@@ -352,8 +362,8 @@ pub(super) async fn enter(
 /// Builds the failure for a result code other than success.
 #[expect(clippy::unnecessary_box_returns, reason = "callers return it")]
 #[inline(never)]
-pub(super) fn refusal(answer: &BrokerAnswer, size: usize, private: &Private<'_>) -> Failed {
-    let kind = classify(answer.code, &answer.remark, size);
+pub(super) fn refusal(answer: &BrokerAnswer, private: &Private<'_>) -> Failed {
+    let kind = classify(answer.code, &answer.remark);
     let remark = private.clean(first_line(&answer.remark));
     Box::new(Failure {
         code: Some(answer.code.to_string()),

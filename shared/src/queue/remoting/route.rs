@@ -9,6 +9,10 @@ use crate::sort::sort;
 const MAX_BROKERS: usize = 64;
 const MAX_QUEUES: u32 = 1024;
 
+/// Upper bounds on the entries of a route that are read, and on a name or an address in bytes.
+const MAX_ENTRIES: usize = 256;
+const MAX_NAME: usize = 255;
+
 /// Bit of a queue's permission that allows to write.
 const WRITE: u32 = 2;
 
@@ -17,6 +21,8 @@ const WRITE: u32 = 2;
 pub struct TopicRoute {
     /// Brokers in the order of their names.
     pub brokers: Vec<TopicBroker>,
+    /// True if a broker was left out because it has no master.
+    pub lacks_master: bool,
 }
 
 /// Master broker with its queues of one topic.
@@ -38,21 +44,31 @@ impl TopicRoute {
         let body = with_names(std::str::from_utf8(body).ok()?);
         let items = |path| json::items(body.as_bytes(), path).ok().flatten();
         let (datas, queues) = (items("brokerDatas")?, items("queueDatas")?);
-        let mut brokers = Vec::new();
-        for item in queues {
+        let mut addresses = Vec::new();
+        for data in datas.into_iter().take(MAX_ENTRIES) {
+            addresses.push((text(data, "brokerName"), text(data, "brokerAddrs.0")));
+        }
+        let (mut brokers, mut lacks_master) = (Vec::new(), false);
+        for item in queues.into_iter().take(MAX_ENTRIES) {
             let number = |path| text(item, path).and_then(|number| number.parse::<u32>().ok());
             let (name, perm, queues) =
                 (text(item, "brokerName")?, number("perm")?, number("writeQueueNums")?);
-            let is_it = |data: &&[u8]| text(data, "brokerName").is_some_and(|known| known == name);
-            let address = datas.iter().copied().find(is_it).and_then(|data| text(data, "brokerAddrs.0"));
-            let Some(address) = address.filter(|_| perm & WRITE != 0 && queues > 0) else { continue };
+            if perm & WRITE == 0 || queues == 0 || !is_name(&name) {
+                continue;
+            }
+            let known = addresses.iter().find(|(known, _)| known.as_ref() == Some(&name));
+            let address = known.and_then(|(_, address)| address.as_deref()).filter(|text| is_name(text));
+            let Some(address) = address else {
+                lacks_master = true;
+                continue;
+            };
             if brokers.len() < MAX_BROKERS {
-                let queues = queues.min(MAX_QUEUES);
-                brokers.push(TopicBroker { name: name.into_owned(), address: address.into_owned(), queues });
+                let (queues, address) = (queues.min(MAX_QUEUES), address.to_owned());
+                brokers.push(TopicBroker { name: name.into_owned(), address, queues });
             }
         }
         sort(&mut brokers);
-        Some(Self { brokers })
+        Some(Self { brokers, lacks_master })
     }
 
     /// Returns the number of all queues.
@@ -70,6 +86,11 @@ impl TopicRoute {
         }
         None
     }
+}
+
+/// Returns true for a text that may be a broker's name or address, which go into requests and logs.
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 fn text<'a>(item: &'a [u8], path: &str) -> Option<Cow<'a, str>> {

@@ -15,7 +15,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::transport::Transport;
 use crate::queue::Class;
 use crate::queue::credentials::{Credentials, Keyring};
-use crate::queue::failure::{Accepted, Failure, Private};
+use crate::queue::failure::{Accepted, Failure, Private, Scope};
 use crate::queue::retry::{Attempt, Outgoing};
 use crate::vault::Vault;
 
@@ -78,10 +78,16 @@ impl<'a> Sending<'a> {
         let mut met = Met::default();
         loop {
             let Some(chosen) = producer.choose(&route, key, &met) else {
-                return Err(met.last.unwrap_or_else(|| self.unwritable()));
+                let mut last = met.last.unwrap_or_else(|| self.unwritable());
+                // Other topics may have other brokers, and the name server was reached.
+                last.unreachable = false;
+                last.maybe_stored |= met.late.is_some();
+                return Err(last);
             };
-            let (endpoint, request) = self.request(&chosen, with.settings, born)?;
-            let called = producer.call(&endpoint, request, MAX_ANSWER, with).await;
+            let called = match self.request(&chosen, with.settings, born) {
+                Ok((endpoint, request)) => producer.call(&endpoint, request, MAX_ANSWER, with).await,
+                Err(failure) => Err(failure),
+            };
             if let Some(judged) = self.judge(chosen, called, &mut met, with) {
                 return judged.map_err(|mut failure| {
                     failure.maybe_stored |= met.late.is_some();
@@ -150,10 +156,11 @@ impl<'a> Sending<'a> {
             Err(failure) => {
                 producer.leave_out(&chosen.broker, topic, true);
                 let mut failure = told(failure);
-                if !failure.unreachable {
-                    return Some(Err(failure));
-                }
-                if self.has_key() {
+                // A broker's certificate or address may be wrong, and the others' right.
+                let is_its_own = failure.class == Class::Config && !failure.maybe_stored && !failure.unread;
+                let is_unwritten = failure.unreachable || is_its_own;
+                failure.scope = Scope::Topic;
+                if !is_unwritten || self.has_key() {
                     // The other brokers may well be reached by messages without this key.
                     failure.unreachable = false;
                     return Some(Err(failure));
@@ -167,8 +174,8 @@ impl<'a> Sending<'a> {
         let is_late = matches!(answer.code, FLUSH_DISK_TIMEOUT | FLUSH_SLAVE_TIMEOUT)
             || is_uncopied && with.settings.needs_copies;
         if answer.code != STORED && (is_late || !is_uncopied) {
-            let mut failure = told(refusal(&answer, self.size(), with.private));
-            let is_stale = classify(answer.code, &answer.remark, 0).is_stale;
+            let mut failure = told(refusal(&answer, with.private));
+            let is_stale = classify(answer.code, &answer.remark).is_stale;
             if is_stale || matches!(failure.class, Class::Throttle | Class::Transient | Class::Ambiguous) {
                 producer.leave_out(&chosen.broker, topic, is_stale);
             }
@@ -179,6 +186,11 @@ impl<'a> Sending<'a> {
                 if self.late.fetch_add(1, Ordering::Relaxed) + 1 < MAX_LATE {
                     return None;
                 }
+            } else if is_stale && !failure.maybe_stored && !self.has_key() {
+                // Another broker of the topic may take what this one may not.
+                met.failed.push(chosen.broker.address);
+                met.last = Some(failure);
+                return None;
             }
             return Some(Err(failure));
         }
