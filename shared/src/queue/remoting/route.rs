@@ -105,8 +105,9 @@ pub fn queue_of(key: &str, queues: u32) -> u32 {
     hash.unsigned_abs() % queues.max(1)
 }
 
-/// Quotes the names of members that are bare numbers: brokers up to 4.9 write `{0:"host:port"}`.
-fn with_names(text: &str) -> Cow<'_, str> {
+/// Quotes the names of members that are bare numbers: brokers up to 4.9 write `{0:"host:port"}`, and name servers do so
+/// in lists of brokers.
+pub fn with_names(text: &str) -> Cow<'_, str> {
     let (mut quoted, mut from) = (String::new(), 0);
     let (mut is_text, mut is_escaped, mut before) = (false, false, b' ');
     let bytes = text.as_bytes();
@@ -194,5 +195,13 @@ mod tests {
             (1, 2112 % 1024, 2112 % 1024)
         );
         assert_eq!(queue_of("polygenelubricants", 1000), 648, "the hash is -2147483648");
+    }
+
+    #[test]
+    fn a_bare_number_is_a_name() {
+        let list = r#"{"a":{"brokerAddrs":{0:"h:1",12:"{0:\",3:"},"n":[1,2]},"0":5}"#;
+        let read: serde_json::Value = serde_json::from_str(&with_names(list)).unwrap();
+        let addresses = serde_json::json!({ "0": "h:1", "12": "{0:\",3:" });
+        assert_eq!(read, serde_json::json!({ "a": { "brokerAddrs": addresses, "n": [1, 2] }, "0": 5 }));
     }
 }
