@@ -138,5 +138,11 @@ def forwarder_env(vendor_port: int, **more: str) -> dict:
     }
 
 
+def whole_lines(log: pathlib.Path) -> list[str]:
+    """Returns the lines of a log that is still written to. What has no end yet is half a line."""
+    text = log.read_text()
+    return text.splitlines()[:text.count("\n")]
+
+
 def authority(url: str) -> str:
     return urllib.parse.urlsplit(url).netloc

@@ -235,6 +235,17 @@ class Running:
             self.child.wait()
 
 
+def settings(broker, topic: str) -> dict:
+    """Returns the settings with which a kit reads a topic."""
+    ports = broker.ports
+    if broker.name == "pulsar":
+        return {"SERVICE_URL": f"pulsar://127.0.0.1:{ports['binary']}", "GROUP": "kit",
+                "TOPIC": f"persistent://public/default/{topic}"}
+    login = {"ACCESS_KEY": brokers.ACCESS_KEY, "SECRET_KEY": brokers.SECRET_KEY}
+    return {"NAME_SERVER": f"127.0.0.1:{ports['namesrv']}", "TOPIC": topic, "GROUP": f"group_{topic}",
+            **({"ENDPOINT": f"127.0.0.1:{ports['grpc']}"} if "grpc" in ports else login)}
+
+
 class Topic:
     """A topic of its own on one broker, and the ways to write to it and to name it to a kit."""
 
@@ -256,14 +267,7 @@ class Topic:
                             signed=self.broker.name == "rocketmq-4.8")
 
     def env(self) -> dict:
-        """Returns the settings with which a kit reads the topic."""
-        ports = self.broker.ports
-        if self.is_pulsar:
-            return {"SERVICE_URL": f"pulsar://127.0.0.1:{ports['binary']}", "GROUP": "kit",
-                    "TOPIC": f"persistent://public/default/{self.name}"}
-        login = {"ACCESS_KEY": brokers.ACCESS_KEY, "SECRET_KEY": brokers.SECRET_KEY}
-        return {"NAME_SERVER": f"127.0.0.1:{ports['namesrv']}", "TOPIC": self.name, "GROUP": f"group_{self.name}",
-                **({"ENDPOINT": f"127.0.0.1:{ports['grpc']}"} if "grpc" in ports else login)}
+        return settings(self.broker, self.name)
 
     def close(self) -> None:
         if self.is_pulsar:

@@ -17,7 +17,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ import uuid
 from tests import support
 from tests.brokers import kits
 from tests.brokers.kits import brokers
+from tests.platforms.trials import hookmq
 
 # Below the ports that a system gives to outgoing connections.
 OFFSET = 8500
@@ -34,15 +34,9 @@ BASE = "/tdmq"
 FORMATS = ("cloudevents", "raw")
 
 
-def hookmq(*arguments: str) -> str:
-    return subprocess.run([support.binary("hookmq"), *arguments], stdout=subprocess.PIPE, check=True, text=True).stdout
-
-
 def hooks(shape: str, topic: str) -> str:
     """Returns the samples' hooks with this format, all with one topic."""
-    text = re.sub(r"^topic = .*$", f'topic = "{topic}"\nformat = "{shape}"', hookmq("events", "--hooks"), flags=re.M)
-    # Decrypted events of this hook carry their original, which `raw` has no place for.
-    return text if shape == "cloudevents" else re.sub(r"^keep_original = .*\n", "", text, flags=re.M)
+    return re.sub(r"^topic = .*$", f'topic = "{topic}"\nformat = "{shape}"', hookmq("events", "--hooks"), flags=re.M)
 
 
 def requests() -> list[dict]:
@@ -116,16 +110,13 @@ def kit() -> tuple[kits.Kit, pathlib.Path]:
     return chosen, kits.build(chosen, sabotaged=True)
 
 
-def read(chosen, folder: pathlib.Path, broker, topic: str, expected: set[str], seconds: float = 60) -> list[str]:
-    """Returns the lines of the kit, once it has printed all that are expected."""
+@contextlib.contextmanager
+def reading(chosen, folder: pathlib.Path, broker, topic: str):
+    """Runs the kit on a topic, as a consumer that has read nothing before."""
     (folder / "seen.db").unlink(missing_ok=True)
-    login = {"ACCESS_KEY": brokers.ACCESS_KEY, "SECRET_KEY": brokers.SECRET_KEY} if broker.name == "rocketmq-4.8" else {}
-    env = {"NAME_SERVER": f"127.0.0.1:{broker.ports['namesrv']}", "TOPIC": topic, "GROUP": f"group_{topic}", **login}
-    running = kits.Running(chosen, folder, env)
+    running = kits.Running(chosen, folder, kits.settings(broker, topic))
     try:
-        running.wait(f"all messages of {topic} were read", lambda: expected <= set(running.printed()), seconds)
-        time.sleep(1)
-        return running.printed()
+        yield running
     finally:
         running.stop()
 
@@ -162,7 +153,10 @@ def check_samples(started: dict, folder: pathlib.Path, chosen, built: pathlib.Pa
                 function = Function(stack, folder, topic, hooks(shape, topic), native(broker, port))
                 for sample in sent:
                     function.send(sample)
-            printed = read(chosen, built, broker, topic, set(expected))
+            with reading(chosen, built, broker, topic) as running:
+                running.wait(f"all of {topic} was read", lambda: set(expected) <= set(running.printed()))
+                time.sleep(1)
+                printed = running.printed()
             assert sorted(set(printed)) == sorted(set(expected)), set(printed) ^ set(expected)
             print(f"{shape} by {broker.name}'s {port}: {len(printed)} of {len(expected)} samples read by Apache's client",
                   flush=True)
@@ -204,24 +198,13 @@ def check_kill(broker, folder: pathlib.Path, chosen, built: pathlib.Path) -> Non
             worker.join()
     assert before > 20, before
     expected = {body.hex() for body in acknowledged}
-    printed = read_bodies(chosen, built, broker, topic, expected)
-    lost = expected - set(printed)
+    with reading(chosen, built, broker, topic) as running:
+        bodies = lambda: {line.split(" ")[-1] for line in running.printed()}
+        with contextlib.suppress(AssertionError):
+            running.wait("everything was read", lambda: expected <= bodies())
+        lost = expected - bodies()
     assert not lost, f"{len(lost)} acknowledged deliveries are lost"
     print(f"kill -9 of {broker.name}: {len(acknowledged)} acknowledged ({before} before it), none lost", flush=True)
-
-
-def read_bodies(chosen, built: pathlib.Path, broker, topic: str, expected: set[str]) -> list[str]:
-    """Returns the bodies that the kit printed, once all that are expected are there."""
-    (built / "seen.db").unlink(missing_ok=True)
-    env = {"NAME_SERVER": f"127.0.0.1:{broker.ports['namesrv']}", "TOPIC": topic, "GROUP": f"group_{topic}"}
-    running = kits.Running(chosen, built, env)
-    bodies = lambda: [line.split(" ")[-1] for line in running.printed()]
-    try:
-        with contextlib.suppress(AssertionError):
-            running.wait("everything was read", lambda: expected <= set(bodies()), 60)
-        return bodies()
-    finally:
-        running.stop()
 
 
 def main() -> None:

@@ -215,13 +215,12 @@ class Forwarder:
         """Returns the first line of the log with one of these words, which may come after an answer."""
         end = time.monotonic() + 5
         while time.monotonic() < end:
-            text = (self.folder / "log").read_text()
-            # What has no end yet is half a line.
-            for line in text.splitlines()[:text.count("\n")]:
+            lines = support.whole_lines(self.folder / "log")
+            for line in lines:
                 if any(word in line for word in words):
                     return line
             time.sleep(0.02)
-        raise AssertionError(f"no line with {' or '.join(words)}: {text[-2000:]}")
+        raise AssertionError(f"no line with {' or '.join(words)}: {lines[-10:]}")
 
 
 @contextlib.contextmanager

@@ -86,9 +86,7 @@ class Host:
 
     def lines(self, hook: str) -> list[dict]:
         """Returns the log lines of this hook's requests. A request's line may come after its answer."""
-        text = self.log.read_text()
-        # What has no end yet is half a line.
-        lines = [json.loads(line) for line in text.splitlines()[:text.count("\n")] if line.startswith("{")]
+        lines = [json.loads(line) for line in support.whole_lines(self.log) if line.startswith("{")]
         return [line for line in lines if line.get("hook") == hook and "outcome" in line]
 
     def refused(self, hook: str) -> int:
