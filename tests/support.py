@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import time
@@ -54,10 +55,21 @@ def unpacked(path: pathlib.Path, into: pathlib.Path) -> pathlib.Path:
     return bootstrap
 
 
+# Above the ports that Linux gives to connections: one of those could be taken by any connection of another
+# test before a server listens on it, and a connection to it could even be connected to itself.
+PORTS = range(61_000, 65_500)
+given = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a port that is free, and that this process has not been given before."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in given:
+                given.add(port)
+                return port
+    raise AssertionError("there are no free ports")
 
 
 @contextlib.contextmanager

@@ -293,14 +293,17 @@ class Client:
         fields = {"Host": "hooks.example.com", **(headers or {})}
         fields |= {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        connection = await self.connection(source)
+        try:
+            connection = await self.connection(source)
+        except OSError as error:
+            raise Wrong(f"no connection: {error}") from error
         writing = asyncio.ensure_future(connection.write(head.encode() + b"\r\n", body, chunked))
         try:
             if all_first:
                 await writing
             status, answer = await connection.read()
             is_whole = writing.done() and not writing.exception()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError) as error:
             is_whole = False
             raise Wrong(CLOSED) from error
         finally:

@@ -55,7 +55,13 @@ fn main() -> ExitCode {
         has_passed
     });
     let is_good = outcomes.iter().all(|outcome: &Outcome| outcome.state == State::Passed);
-    done(format_args!("\n{}", report::table(&steps, &outcomes, begun.elapsed(), is_long).trim_end()), is_good)
+    say(format_args!("\n{}", report::table(&steps, &outcomes, begun.elapsed(), is_long).trim_end()));
+    // Whoever keeps only the end of the output sees there why the run failed.
+    for (step, _) in steps.iter().zip(&outcomes).filter(|(_, outcome)| outcome.state == State::Failed) {
+        let log = std::fs::read(place.log(step)).unwrap_or_default();
+        say(format_args!("\n{}", report::ending(step, &String::from_utf8_lossy(&log))));
+    }
+    ExitCode::from(u8::from(!is_good))
 }
 
 /// Runs a step, and prints its whole log if it fails.

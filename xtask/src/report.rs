@@ -7,6 +7,9 @@ use crate::run::Outcome;
 use crate::schedule::State;
 use crate::step::Step;
 
+/// Number of lines of a failed step's log that stand at the end of a run.
+const LAST: usize = 12;
+
 /// Returns a duration as minutes and seconds.
 pub(crate) fn clock(seconds: u64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
@@ -47,6 +50,13 @@ pub(crate) fn table(steps: &[&Step], outcomes: &[Outcome], total: Duration, is_l
 /// Returns the lines in which a step says what it left out, because this machine does not have it.
 pub(crate) fn skipped(log: &str) -> impl Iterator<Item = &str> {
     log.lines().filter(|line| line.starts_with("skipped: "))
+}
+
+/// Returns the last lines of a failed step's log.
+pub(crate) fn ending(step: &Step, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LAST)..];
+    format!("{} failed; its log ends with:\n{}", step.name, last.join("\n"))
 }
 
 /// Returns the list of steps, each with its budget and what it shows.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{clock, list, skipped, table};
+use super::{clock, ending, list, skipped, table};
 use crate::run::Outcome;
 use crate::schedule::State;
 use crate::step::{BUILD, Long, Step};
@@ -54,6 +54,15 @@ fn the_long_form_has_its_own_budget_and_leaves_nothing_out() {
 fn the_list_says_what_each_step_shows() {
     assert!(list(STEPS).starts_with("fast              1:00  it is fast\n"), "{}", list(STEPS));
     assert_eq!(clock(3_725), "62:05");
+}
+
+#[test]
+fn the_end_of_a_failed_step_stands_at_the_end_of_the_run() {
+    let log: String = (1..=30).map(|line| format!("line {line}\n")).collect();
+    let told = ending(&STEPS[2], &log);
+    assert!(told.starts_with("broken failed; its log ends with:\nline 19\n"), "{told}");
+    assert!(told.ends_with("\nline 30"), "{told}");
+    assert_eq!(ending(&STEPS[2], "one\n"), "broken failed; its log ends with:\none");
 }
 
 #[test]
