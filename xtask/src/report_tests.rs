@@ -58,7 +58,7 @@ fn the_list_says_what_each_step_shows() {
 
 #[test]
 fn the_end_of_a_failed_step_stands_at_the_end_of_the_run() {
-    let log: String = (1..=30).map(|line| format!("line {line}\n")).collect();
+    let log = (1..=30).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
     let told = ending(&STEPS[2], &log);
     assert!(told.starts_with("broken failed; its log ends with:\nline 19\n"), "{told}");
     assert!(told.ends_with("\nline 30"), "{told}");
